@@ -1,0 +1,169 @@
+"""The one file container: a safetensors file whose metadata holds a JSON header and a SHA-256 for every array.
+
+    __metadata__ = {"gossamer": kind, "version": n, "header": JSON, "sha256": digest over all of it}
+
+Written to a temporary file beside the target, synced, then renamed: a reader sees the old file or the new one.
+Specified in docs/reference/formats.md.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from .arrays import Array
+from .errors import CompileError
+
+KINDS = ("checkpoint", "graph", "activity", "training-state")
+
+
+def write_container(
+    path: str | Path, kind: str, version: int, header: Mapping[str, Any], arrays: Mapping[str, Array]
+) -> str:
+    """Write atomically; return the digest over header and arrays.
+
+    Raises:
+        CompileError: GSM-106 if the file cannot be written; what stood there before is left as it was.
+    """
+    stored = {name: np.ascontiguousarray(a).reshape(np.shape(a)) for name, a in arrays.items()}
+    text = json.dumps({**header, "arrays": {n: _array_sha256(a) for n, a in stored.items()}}, sort_keys=True)
+    digest = _digest(kind, str(version), text)
+    metadata = {"gossamer": kind, "version": str(version), "header": text, "sha256": digest}
+    with atomic_path(path) as temporary:
+        save_file(stored, temporary, metadata)
+    return digest
+
+
+def read_container(path: str | Path, kind: str, version: int) -> tuple[dict[str, Any], dict[str, Array], str]:
+    """Header, arrays and digest of a file of this kind and at most this version, with every checksum verified.
+
+    Raises:
+        CompileError: GSM-101 not readable, GSM-102 not such a file, GSM-103 newer version, GSM-104 damaged.
+    """
+    metadata, arrays = _read(path)
+    found_kind = metadata["gossamer"]
+    if found_kind != kind:
+        raise CompileError(
+            "GSM-102", "another kind of Gossamer file", where=str(path), found=found_kind, expected=kind,
+            remedy="`gossamer inspect FILE` says what a file is",
+        )  # fmt: skip
+    found_version = metadata.get("version", "")
+    if not found_version.isdigit() or int(found_version) > version:
+        raise CompileError(
+            "GSM-103", "written by a newer Gossamer", where=f"{path}, field version", found=found_version or "nothing",
+            expected=f"<= {version}", remedy="upgrade: pip install -U gossamer",
+        )  # fmt: skip
+    text = metadata.get("header", "")
+    if _digest(kind, found_version, text) != metadata.get("sha256"):
+        raise CompileError("GSM-104", "header is damaged: its checksum does not match", where=str(path))
+    header = json.loads(text)
+    declared = header.pop("arrays", {})
+    if set(declared) != set(arrays):
+        raise CompileError(
+            "GSM-104", "arrays do not match the header", where=str(path), found=sorted(set(declared) ^ set(arrays))
+        )
+    for name, array in arrays.items():
+        if _array_sha256(array) != declared[name]:
+            raise CompileError("GSM-104", "array is damaged: its checksum does not match", where=f"{path}, array {name}")
+    return header, arrays, metadata["sha256"]
+
+
+def container_kind(path: str | Path) -> str:
+    """What kind of Gossamer file this is ("checkpoint", "graph", ...), without reading its arrays."""
+    return _metadata(path)["gossamer"]
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
+
+    Raises:
+        CompileError: GSM-106 for a full disk, a missing folder or a lack of permission.
+    """
+    target = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent or ".", prefix=f".{target.name}.", suffix=".tmp")
+        os.close(handle)
+    except OSError as error:
+        raise _cannot_write(target, error) from None
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    except (OSError, SafetensorError) as error:
+        raise _cannot_write(target, error) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Array]]:
+    metadata = _metadata(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CompileError("GSM-104", "file is damaged", where=str(path), found=error) from None
+
+
+def _metadata(path: str | Path) -> dict[str, str]:
+    try:
+        if Path(path).is_dir():
+            raise CompileError("GSM-101", "is a folder, not a file", where=str(path))
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except FileNotFoundError:
+        raise CompileError("GSM-101", "no such file", where=str(path)) from None
+    except OSError as error:
+        raise CompileError("GSM-101", "cannot read the file", where=str(path), found=error) from None
+    except SafetensorError as error:
+        if b'"gossamer"' in Path(path).read_bytes()[:1_000_000]:
+            raise CompileError(
+                "GSM-104", "file is truncated or damaged", where=str(path), found=error, remedy="copy or make it again"
+            ) from None
+        raise CompileError("GSM-102", "not a Gossamer file", where=str(path), found=error) from None
+    if metadata.get("gossamer") not in KINDS:
+        raise CompileError(
+            "GSM-102", "not a Gossamer file", where=str(path), found="safetensors without a Gossamer header"
+        )
+    return metadata
+
+
+def _array_sha256(array: Array) -> str:
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
+    digest.update(np.ascontiguousarray(array).view(np.uint8).data if array.size and array.ndim else array.tobytes())
+    return digest.hexdigest()
+
+
+def _digest(kind: str, version: str, header: str) -> str:
+    return hashlib.sha256("\n".join((kind, version, header)).encode()).hexdigest()
+
+
+def _umask() -> int:
+    value = os.umask(0o022)
+    os.umask(value)
+    return value
+
+
+def _cannot_write(path: Path, error: Exception) -> CompileError:
+    full = getattr(error, "errno", None) == 28 or "No space left" in str(error)
+    return CompileError(
+        "GSM-106", "disk is full" if full else "cannot write the file", where=str(path), found=error,
+        remedy="free some room" if full else "check that the folder exists and may be written",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Bundled chips, one TOML file each. A new file is found by being here."""

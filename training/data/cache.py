@@ -1,0 +1,90 @@
+"""Keep decoded images, so that tens of thousands of files are decoded once.
+
+An entry is two files in $GOSSAMER_CACHE (else ~/.cache/gossamer): NAME.npy, the uint8 array, and NAME.json, which
+says of which files it was made and what its SHA-256 is. NAME holds the data set's path, so a data set has one entry,
+replaced when its files change. Both are written to a temporary name and then renamed; an entry that does not match
+in every respect is ignored and made again. A cache that cannot be written costs time, never the result.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT = 1
+
+
+def cached_array(
+    label: str, source: Path, fingerprint: str, build: Callable[[], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """Return the array that `build` makes, from the cache if it was made of the same files before.
+
+    Args:
+        label: Short name of the array, safe in a file name.
+        source: The folder from which it is made; with `label`, the identity of the entry.
+        fingerprint: Hash of everything on which the array depends.
+        build: Makes the array.
+    """
+    try:
+        folder = cache_folder()
+    except RuntimeError:  # no home directory
+        return build()
+    entry = folder / f"{label}-{hashlib.sha256(os.fsencode(source.resolve())).hexdigest()[:16]}"
+    array = _read(entry, fingerprint)
+    if array is None:
+        array = build()
+        with contextlib.suppress(OSError):
+            _write(entry, fingerprint, array)
+    return array
+
+
+def cache_folder() -> Path:
+    """The folder of the cache: the environment variable GOSSAMER_CACHE, else ~/.cache/gossamer."""
+    named = os.environ.get("GOSSAMER_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "gossamer"
+
+
+def _read(entry: Path, fingerprint: str) -> NDArray[np.uint8] | None:
+    """The entry's array, or None if it is missing, made of other files, or damaged."""
+    try:
+        header = json.loads(entry.with_suffix(".json").read_bytes())
+        if header != {"format": FORMAT, "fingerprint": fingerprint, "sha256": header["sha256"]}:
+            return None
+        with entry.with_suffix(".npy").open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != header["sha256"]:
+                return None
+            stream.seek(0)
+            array: NDArray[np.uint8] = np.load(stream, allow_pickle=False)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return array if array.dtype == np.uint8 else None
+
+
+def _write(entry: Path, fingerprint: str, array: NDArray[np.uint8]) -> None:
+    """The array first, its header last: a write that is cut short leaves an entry whose SHA-256 does not match."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    array_file = entry.with_suffix(".npy")
+    _replace(array_file, lambda stream: np.save(stream, array, allow_pickle=False))
+    with array_file.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    header = {"format": FORMAT, "fingerprint": fingerprint, "sha256": sha256}
+    _replace(entry.with_suffix(".json"), lambda stream: stream.write(json.dumps(header).encode()))
+
+
+def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file under a temporary name beside it and rename it into place."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            write(stream)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
