@@ -141,7 +141,7 @@ class InputCoding:
           "phase"   bit planes of floor(256 x) for `phases` = 8, most significant first, repeated; `weighted`
                     multiplies plane k by 2^-(1 + k), which makes them real-valued.
           "latency" one spike at round((1 - x) (T - 1)) for x > 0.
-          "events"  spikes or small integers given for each step; nothing to encode.
+          "events"  spikes given for each step, or small integers if `graded`; nothing to encode.
     levels: with integer arithmetic, the whole number that stands for 1.0 in "direct" coding (255: 8-bit pixels).
     """
 
@@ -150,6 +150,7 @@ class InputCoding:
     weighted: bool = False
     seed: int = 0
     levels: int = 255
+    graded: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in ("direct", "rate", "phase", "latency", "events"):
@@ -163,7 +164,7 @@ class InputCoding:
     @property
     def is_real(self) -> bool:
         """True if it emits values other than 0 and 1, so that the first synapses multiply."""
-        return self.kind == "direct" or (self.kind == "phase" and self.weighted)
+        return {"direct": True, "phase": self.weighted, "events": self.graded}.get(self.kind, False)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

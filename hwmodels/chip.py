@@ -1,5 +1,6 @@
 """A chip as data: what it can hold, and what it charges. Validated by pydantic; `chip_file.py` reads it from TOML."""
 
+from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -145,7 +146,7 @@ def _check_tiers(tiers: tuple[MemoryTier, ...]) -> tuple[MemoryTier, ...]:
     bounded = [limit for limit in limits if limit is not None]
     if bounded != limits[: len(bounded)] or len(limits) - len(bounded) > 1:
         raise _refusal("max_bytes on every tier, or on every tier but the last", f"max_bytes {limits}")
-    if any(larger <= smaller for smaller, larger in zip(bounded, bounded[1:], strict=False)):
+    if any(larger <= smaller for smaller, larger in pairwise(bounded)):
         raise _refusal("max_bytes that grow from tier to tier", f"max_bytes {bounded}")
     return tiers
 
@@ -262,12 +263,12 @@ class Capacities(_Table):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if self.source is None and self.model_fields_set:
+        if self.source is None and any(value is not None for _, value in self):
             raise _refusal("a source for the limits", "none")
         if self.mesh is not None and self.n_cores is not None:
             n_cores = self.mesh.width * self.mesh.height * self.mesh.cores_per_tile
             if n_cores != self.n_cores:
-                raise _refusal(f"a mesh of n_cores = {self.n_cores} cores", f"one of {n_cores}")
+                raise _refusal(f"a mesh of n_cores = {self.n_cores} cores", f"a mesh of {n_cores}")
         return self
 
 

@@ -115,10 +115,10 @@ def _prepare(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _explain(error: ValidationError, where: str) -> HardwareError:
-    """Turn pydantic's first complaint into ours; the others often follow from it."""
+    """Turn one of pydantic's complaints into ours: that of an unknown key if there is one, else the first."""
     complaints = error.errors(include_url=False)
-    first = complaints[0]
-    what = "not a valid chip" if len(complaints) == 1 else f"not a valid chip (first of {len(complaints)} errors)"
+    first = next((complaint for complaint in complaints if complaint["type"] == "extra_forbidden"), complaints[0])
+    what = "not a valid chip" if len(complaints) == 1 else f"not a valid chip (one of {len(complaints)} errors)"
     field = _field(first)
     found, expected = _found_and_expected(first)
     return _invalid(f"{where}: {field}" if field else where, what, found=found, expected=expected)

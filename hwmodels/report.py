@@ -186,6 +186,9 @@ class EnergyReport:
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             found = f"{type(error).__name__}: {error}"
             raise _refusal("not an energy report", found=found, expected="what EnergyReport.to_dict wrote") from error
+        unknown = [name for name in data if name not in written]
+        if unknown:
+            raise _refusal("unknown field of an energy report", found=shown(unknown[0]), expected=", ".join(written))
         for name, value in written.items():
             if data.get(name) != value:
                 raise _refusal(

@@ -1,1 +1,10 @@
-""""""
+"""Runs a synaptic graph: the event-driven engine, input codings, and the plain reference that defines meaning."""
+
+from .activity import Activity as Activity
+from .activity import Layer as Layer
+from .activity import load_activity as load_activity
+from .encode import encode as encode
+from .engine import simulate as simulate
+from .errors import SimulationError as SimulationError
+from .reference import Trace as Trace
+from .reference import run_reference as run_reference

@@ -1,1 +1,17 @@
-""""""
+"""Compiled kernels, one family a file. They see arrays and scalars only, check nothing, and count nothing but events.
+
+A jitted function calls only jitted functions of its own file: Numba's cache does not notice an edit in another one.
+Event lists: ids (n_samples, capacity) int32 holds, sample by sample, the neurons that emitted, in ascending order
+within a step; starts (n_samples, n_block + 1) int64 partitions them into the steps of the block. values, same
+layout, holds the numbers that graded or real-valued events carry; it is (n_samples, 0) for plain spikes.
+Currents: (n_samples, ring, n_neurons); step t lives in slot t % ring.
+"""
+
+from .convolution import push_convolution as push_convolution
+from .events import count_visits as count_visits
+from .events import list_events as list_events
+from .events import spread_events as spread_events
+from .neurons import update_float as update_float
+from .neurons import update_integer as update_integer
+from .scatter import push_csr as push_csr
+from .scatter import push_csr_delayed as push_csr_delayed

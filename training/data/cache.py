@@ -2,21 +2,21 @@
 
 An entry is two files in $GOSSAMER_CACHE (else ~/.cache/gossamer): NAME.npy, the uint8 array, and NAME.json, which
 says of which files it was made and what its SHA-256 is. NAME holds the data set's path, so a data set has one entry,
-replaced when its files change. Both are written to a temporary name and then renamed; an entry that does not match
-in every respect is ignored and made again. A cache that cannot be written costs time, never the result.
+replaced when its files change. Both are written atomically; an entry that does not match in every respect is ignored
+and made again. A cache that cannot be written costs time, never the result.
 """
 
 import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ...compiler import GossamerError, atomic_path, write_text
 
 FORMAT = 1
 
@@ -40,7 +40,7 @@ def cached_array(
     array = _read(entry, fingerprint)
     if array is None:
         array = build()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, GossamerError):
             _write(entry, fingerprint, array)
     return array
 
@@ -57,10 +57,9 @@ def _read(entry: Path, fingerprint: str) -> NDArray[np.uint8] | None:
         header = json.loads(entry.with_suffix(".json").read_bytes())
         if header != {"format": FORMAT, "fingerprint": fingerprint, "sha256": header["sha256"]}:
             return None
+        if _sha256(entry.with_suffix(".npy")) != header["sha256"]:
+            return None
         with entry.with_suffix(".npy").open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != header["sha256"]:
-                return None
-            stream.seek(0)
             array: NDArray[np.uint8] = np.load(stream, allow_pickle=False)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
@@ -70,21 +69,14 @@ def _read(entry: Path, fingerprint: str) -> NDArray[np.uint8] | None:
 def _write(entry: Path, fingerprint: str, array: NDArray[np.uint8]) -> None:
     """The array first, its header last: a write that is cut short leaves an entry whose SHA-256 does not match."""
     entry.parent.mkdir(parents=True, exist_ok=True)
-    array_file = entry.with_suffix(".npy")
-    _replace(array_file, lambda stream: np.save(stream, array, allow_pickle=False))
-    with array_file.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    with atomic_path(entry.with_suffix(".npy")) as temporary:
+        with temporary.open("wb") as stream:
+            np.save(stream, array, allow_pickle=False)
+        sha256 = _sha256(temporary)
     header = {"format": FORMAT, "fingerprint": fingerprint, "sha256": sha256}
-    _replace(entry.with_suffix(".json"), lambda stream: stream.write(json.dumps(header).encode()))
+    write_text(entry.with_suffix(".json"), json.dumps(header))
 
 
-def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file under a temporary name beside it and rename it into place."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            write(stream)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

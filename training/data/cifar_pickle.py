@@ -67,10 +67,11 @@ class _CifarUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str, /) -> Any:
         stand_in = STAND_INS.get(f"{module.replace('numpy._core', 'numpy.core')}.{name}")
         if stand_in is None:
+            asked = ascii(f"{module}.{name}")[1:-1][:100]
             raise malformed(
                 self.path,
-                f"refused to execute {module}.{name}, which the pickle asks for",
-                found=f"{module}.{name}",
+                f"refused to execute {asked}, which the pickle asks for",
+                found=asked,
                 expected="only the names that rebuild a NumPy array",
                 remedy="do not open this file with other tools either; fetch CIFAR from its source",
             )
@@ -83,7 +84,7 @@ class _Dtype:
     def __init__(self, code: str | bytes, *_: object) -> None:
         text = code.decode("latin-1") if isinstance(code, bytes) else code
         if not re.fullmatch("[iu][1248]", text):
-            raise pickle.UnpicklingError(f"array of type {text!r}; only integers are read")
+            raise pickle.UnpicklingError(f"array of type {text[:20]!r}; only integers are read")
         self.code, self.byte_order = text, "="
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -100,7 +101,7 @@ class _Dtype:
 class _Array:
     """Stands in for numpy.ndarray: holds the finished array in `array`."""
 
-    array: NDArray[Any]
+    array: NDArray[Any] | None = None
 
     def __setstate__(self, state: tuple[int, tuple[int, ...], _Dtype, bool, bytes]) -> None:
         _version, shape, dtype, is_fortran, payload = state

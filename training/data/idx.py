@@ -3,8 +3,8 @@
 import gzip
 import math
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ def read_idx(path: Path, *, ndim: int) -> NDArray[np.uint8]:
     return np.frombuffer(payload, np.uint8).reshape(shape)
 
 
-def _read_shape(stream: IO[bytes], path: Path, ndim: int) -> tuple[int, ...]:
+def _read_shape(stream: BufferedIOBase, path: Path, ndim: int) -> tuple[int, ...]:
     expected_magic = bytes([0, 0, UNSIGNED_BYTE, ndim])
     magic = stream.read(4)
     if magic != expected_magic:

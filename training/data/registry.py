@@ -10,7 +10,7 @@ from .cifar100 import read_cifar100
 from .dataset import Dataset, Split
 from .digits import read_digits
 from .image_folder import read_image_folder
-from .locate import default_root
+from .locate import ROOT_REMEDY, default_root
 from .mnist import read_fashion_mnist, read_mnist
 from .tiny_imagenet import read_tiny_imagenet
 
@@ -42,11 +42,15 @@ def load_dataset(name: str, split: Split, *, root: Path | None = None) -> Datase
     """
     if split not in ("train", "test"):
         raise TrainingError("GSM-603", "unknown split", where=name, found=split, expected='"train" or "test"')
-    if name.startswith(FOLDER_PREFIX):
-        return read_image_folder(Path(name.removeprefix(FOLDER_PREFIX)), split)
-    if name not in READERS:
-        raise _unknown(name)
-    return READERS[name](split, default_root() if root is None else Path(root))
+    try:
+        if name.startswith(FOLDER_PREFIX):
+            return read_image_folder(Path(name.removeprefix(FOLDER_PREFIX)).expanduser(), split)
+        if name not in READERS:
+            raise _unknown(name)
+        return READERS[name](split, default_root() if root is None else Path(root))
+    except OSError as error:
+        where, what = str(error.filename or name), "a file or folder of the data set cannot be read"
+        raise TrainingError("GSM-601", what, where=where, found=error.strerror or error, remedy=ROOT_REMEDY) from error
 
 
 def _unknown(name: str) -> TrainingError:

@@ -61,7 +61,7 @@ def _validation_files(folder: Path, wnids: list[str]) -> tuple[list[str], NDArra
         wnid = rest.partition("\t")[0]
         if not wnid or Path(file).name != file:
             expected = "an image's file name, a tab, its WordNet id"
-            raise malformed(annotations, f"line {number} is no annotation", found=line[:80], expected=expected)
+            raise malformed(annotations, f"line {number} is no annotation", found=ascii(line[:80]), expected=expected)
         if wnid not in label_of:
             continue
         if not (images / file).is_file():

@@ -1,0 +1,98 @@
+"""Input coding: from samples to what the input population emits in each step."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compiler import Array, InputCoding, Shape
+from .errors import SimulationError
+
+
+def encode(
+    x: Array, coding: InputCoding, shape: Shape, n_steps: int, *, integer: bool = False, first_sample: int = 0
+) -> tuple[Array, bool]:
+    """Steps of the input population, and whether every step is the same.
+
+    Args:
+        x: (n_samples, *shape): values in [0, 1] that the coding turns into steps; or (n_samples, n_steps, *shape):
+            spikes (0 or 1) or, for "direct" and graded codings, numbers for each step.
+        coding: how to encode. shape: the input population's shape. n_steps: T.
+        integer: whole numbers out, in units of 1/levels ("direct") or 2^-phases (weighted "phase").
+        first_sample: index of x[0] in its data set: sample i draws its Bernoulli spikes from (seed, i) alone.
+    Returns: ((n_samples, n_steps, n_neurons) float32 or int32, is_constant). A constant input is a broadcast view.
+    Raises: SimulationError: GSM-401 for the wrong shape, GSM-402 for values that are not finite or not spikes.
+    """
+    given_steps = _check(x, coding, shape, n_steps)
+    if given_steps:
+        steps = x.reshape(len(x), n_steps, -1)
+        if not coding.is_real and not ((steps == 0) | (steps == 1)).all():
+            raise SimulationError(
+                "GSM-402", "steps of a spiking input hold numbers other than 0 and 1", where="x",
+                found=f"up to {steps.max()}", remedy='for event counts set the input coding\'s `graded`',
+            )  # fmt: skip
+        return _as_numbers(steps, coding, integer), False
+    values = x.reshape(len(x), 1, -1).astype(np.float32, copy=False)
+    if coding.kind == "direct":
+        constant = _as_numbers(values, coding, integer)
+        return np.broadcast_to(constant, (len(x), n_steps, values.shape[2])), True
+    if coding.kind == "events":
+        raise SimulationError(
+            "GSM-401", "an input of events needs its steps", where="x", found=x.shape,
+            expected=f"(n_samples, n_steps, {', '.join(map(str, shape))})",
+        )  # fmt: skip
+    if values.size and (values.min() < 0 or values.max() > 1):
+        raise SimulationError(
+            "GSM-402", f"{coding.kind} coding takes values in [0, 1]", where="x",
+            found=f"{values.min():.4g}..{values.max():.4g}", remedy="divide 8-bit pixels by 255",
+        )  # fmt: skip
+    if coding.kind == "rate":
+        return _rate(values, coding, n_steps, first_sample).astype(np.int32 if integer else np.float32), False
+    if coding.kind == "phase":
+        return _as_numbers(_phase(values, coding, n_steps), coding, integer), False
+    spike_at = np.rint((1 - values) * (n_steps - 1))
+    latency = (np.arange(n_steps)[None, :, None] == spike_at) & (values > 0)
+    return latency.astype(np.int32 if integer else np.float32), False
+
+
+def _check(x: Array, coding: InputCoding, shape: Shape, n_steps: int) -> bool:
+    """True if `x` holds its steps."""
+    per_step, per_sample = (n_steps, *shape), tuple(shape)
+    flat = (int(np.prod(shape)),)
+    if x.ndim < 2 or x.shape[1:] not in (per_step, per_sample, (n_steps, *flat), flat):
+        raise SimulationError(
+            "GSM-401", "data do not fit the network's input", where="x", found=x.shape,
+            expected=f"(n_samples, {', '.join(map(str, shape))}) or (n_samples, {n_steps}, {', '.join(map(str, shape))})",
+        )  # fmt: skip
+    if x.dtype.kind not in "biuf":
+        raise SimulationError("GSM-402", "data are not numbers", where="x", found=x.dtype)
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        n_bad = int((~np.isfinite(x)).sum())
+        raise SimulationError("GSM-402", "data are not finite", where="x", found=f"{n_bad} NaN or infinite values")
+    return x.shape[1:] in (per_step, (n_steps, *flat)) and x.shape[1:] not in (per_sample, flat)
+
+
+def _as_numbers(steps: Array, coding: InputCoding, integer: bool) -> Array:
+    if not integer:
+        return steps.astype(np.float32, copy=False)
+    levels = {"direct": coding.levels, "phase": 2**coding.phases if coding.weighted else 1}.get(coding.kind, 1)
+    whole = np.rint(steps.astype(np.float64) * levels)
+    if np.abs(whole).max(initial=0) > 65535:
+        raise SimulationError("GSM-402", "input is too large for integer arithmetic", where="x", expected="<= 65535 units")
+    return whole.astype(np.int32)
+
+
+def _rate(values: NDArray[np.float32], coding: InputCoding, n_steps: int, first_sample: int) -> NDArray[np.bool_]:
+    draws = np.stack([
+        np.random.default_rng((coding.seed, first_sample + i)).random((n_steps, values.shape[2]), np.float32)
+        for i in range(len(values))
+    ])  # fmt: skip
+    return draws < values
+
+
+def _phase(values: NDArray[np.float32], coding: InputCoding, n_steps: int) -> NDArray[np.float32]:
+    """Bit planes of min(floor(2^K x), 2^K - 1), most significant first, repeated."""
+    top = 1 << coding.phases
+    whole = np.minimum(np.floor(values.astype(np.float64) * top), top - 1).astype(np.int64)
+    plane = np.arange(n_steps) % coding.phases
+    bits = (whole >> (coding.phases - 1 - plane)[None, :, None]) & 1
+    weight = 0.5 ** (1 + plane)[None, :, None] if coding.weighted else 1.0
+    return (bits * weight).astype(np.float32)

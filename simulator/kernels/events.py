@@ -1,0 +1,46 @@
+"""Event lists: made from dense arrays, counted, and spread back into dense arrays."""
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def list_events(dense, rectify, ids, values, starts):
+    """List the non-zero (with `rectify`: positive) entries of dense (n_samples, n_block, n_neurons)."""
+    n_samples, n_block, n_neurons = dense.shape
+    for b in range(n_samples):
+        k = 0
+        starts[b, 0] = 0
+        for step in range(n_block):
+            for i in range(n_neurons):
+                x = dense[b, step, i]
+                if x != 0 and (x > 0 or not rectify):
+                    ids[b, k] = i
+                    if values.shape[1]:
+                        values[b, k] = x
+                    k += 1
+            starts[b, step + 1] = k
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def count_visits(ids, starts, fan_out):
+    """(n_block,) int64: synapses that the events of each step visit, over all samples. fan_out: (n_pre,) int64."""
+    n_samples, n_block = starts.shape[0], starts.shape[1] - 1
+    visits = np.zeros(n_block, np.int64)
+    for b in range(n_samples):
+        for step in range(n_block):
+            for e in range(starts[b, step], starts[b, step + 1]):
+                visits[step] += fan_out[ids[b, e]]
+    return visits
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def spread_events(ids, values, starts, dense):
+    """Write events into dense (n_samples, n_block, n_neurons), which holds zeros."""
+    for b in range(starts.shape[0]):
+        for step in range(starts.shape[1] - 1):
+            for e in range(starts[b, step], starts[b, step + 1]):
+                if values.shape[1]:
+                    dense[b, step, ids[b, e]] = values[b, e]
+                else:
+                    dense[b, step, ids[b, e]] = 1

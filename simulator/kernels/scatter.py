@@ -1,0 +1,73 @@
+"""Explicit synapses: each event adds its row of weights to its targets' currents."""
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def push_csr(
+    ids, values, starts, first_step, n_steps, delay, row_of, row_start, targets, weights, current
+):
+    """Deliver a block of events to steps t + delay. row_of: (n_pre,) row of each source neuron or -1; empty: its id."""
+    n_samples, ring, _ = current.shape
+    four = np.uint64(4)
+    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
+    for b in range(n_samples):
+        for step in range(starts.shape[1] - 1):
+            arrival = first_step + step + delay
+            if arrival >= n_steps:
+                break
+            target = current[b, arrival % ring]
+            for e in range(starts[b, step], starts[b, step + 1]):
+                row = ids[b, e]
+                if row_of.size:
+                    row = row_of[row]
+                    if row < 0:
+                        continue
+                j = np.uint64(row_start[row])
+                end = np.uint64(row_start[row + 1])
+                if values.shape[1]:
+                    value = values[b, e]
+                    while j < end:
+                        target[targets[j]] += weights[j] * value
+                        j += one
+                    continue
+                # Targets of one row differ, so four loads may precede four stores: Numba then keeps up with C.
+                while j + four <= end:
+                    i0, i1, i2, i3 = targets[j], targets[j + one], targets[j + two], targets[j + three]
+                    x0 = target[i0] + weights[j]
+                    x1 = target[i1] + weights[j + one]
+                    x2 = target[i2] + weights[j + two]
+                    x3 = target[i3] + weights[j + three]
+                    target[i0] = x0
+                    target[i1] = x1
+                    target[i2] = x2
+                    target[i3] = x3
+                    j += four
+                while j < end:
+                    target[targets[j]] += weights[j]
+                    j += one
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def push_csr_delayed(
+    ids, values, starts, first_step, n_steps, delay, row_of, row_start, targets, weights, delays, current
+):
+    """As push_csr, each synapse with a delay of its own on top of `delay`."""
+    n_samples, ring, _ = current.shape
+    for b in range(n_samples):
+        for step in range(starts.shape[1] - 1):
+            t = first_step + step + delay
+            for e in range(starts[b, step], starts[b, step + 1]):
+                row = ids[b, e]
+                if row_of.size:
+                    row = row_of[row]
+                    if row < 0:
+                        continue
+                for j in range(row_start[row], row_start[row + 1]):
+                    arrival = t + np.int64(delays[j])
+                    if arrival < n_steps:
+                        if values.shape[1]:
+                            current[b, arrival % ring, targets[j]] += weights[j] * values[b, e]
+                        else:
+                            current[b, arrival % ring, targets[j]] += weights[j]

@@ -1,0 +1,225 @@
+"""What the engine needs of a graph, prepared once: coefficients by group, tap lists by segment, fan-outs."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..compiler import (
+    STATE_SHIFT, Array, Csr, Neuron, Population, Projection, SharedCsr, SynapticGraph, broadcast,
+    pooled_shape,
+)  # fmt: skip
+from .kernels import push_convolution, push_csr, push_csr_delayed, update_float, update_integer
+
+KEEP = {"subtract": 1, "zero": 0, "none": 1}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ProjectionPlan:
+    """A projection with its kernel's arguments."""
+
+    source: str
+    target: str
+    delay: int
+    multiplies: bool
+    bytes_per_weight: int
+    fan_out: Array
+    kernel: Any
+    arguments: tuple[Any, ...]
+
+    def push(self, ids: Array, values: Array, starts: Array, first_step: int, n_steps: int, current: Array) -> None:
+        """Add a block of events to the target's currents."""
+        self.kernel(ids, values, starts, first_step, n_steps, self.delay, *self.arguments, current)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PopulationPlan:
+    """A population with its update's arguments. ring: steps of current that it must hold when run step by step."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    neuron: Neuron | None
+    bias: Array
+    integer: bool
+    emits_numbers: bool
+    ring: int
+    outgoing: tuple[ProjectionPlan, ...]
+    coefficients: tuple[Any, ...] = field(default=())
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons."""
+        return len(self.bias)
+
+    @property
+    def n_state_variables(self) -> int:
+        """Numbers that one update reads and writes: v, and u where it outlives its step."""
+        return 2 if self.neuron is not None and self.neuron.has_current else 1
+
+    @property
+    def record_dtype(self) -> type:
+        """Of recorded spikes: bytes for spikes, numbers for what carries numbers."""
+        return (np.int32 if self.integer else np.float32) if self.emits_numbers else np.uint8
+
+    def initial_state(self, n_samples: int) -> tuple[Array, Array]:
+        """(v, u) at the start of a sample; u is empty without synaptic current."""
+        number = np.int32 if self.integer else np.float32
+        if self.neuron is None:
+            return np.empty((0, 0), number), np.empty((0, 0), number)
+        v = np.ravel(broadcast(self.neuron.v_init, self.shape, where=self.name)).astype(number)
+        v = v << STATE_SHIFT if self.integer else v
+        n_u = self.n_neurons if self.neuron.has_current else 0
+        return np.tile(v, (n_samples, 1)), np.zeros((n_samples, n_u), number)
+
+    def update(
+        self, current: Array, first_step: int, n_block: int, state: tuple[Array, Array], ids: Array, starts: Array
+    ) -> None:
+        """Advance the neurons by a block of steps and list their spikes."""
+        flags = np.zeros(-(-self.n_neurons // 8) * 8, np.uint8)
+        kernel = update_integer if self.integer else update_float
+        kernel(current, first_step, n_block, *state, *self.coefficients, flags, ids, starts)
+
+    def integrate(self, current: Array, state: tuple[Array, Array]) -> Array:
+        """(n, n_block, n_neurons) membranes of a readout, which never spikes: `update` with nothing to fire at."""
+        n, n_block, _ = current.shape
+        seen = np.empty_like(current)
+        ids = np.empty((n, self.n_neurons + 8), np.int32)
+        starts = np.empty((n, 2), np.int64)
+        for step in range(n_block):
+            self.update(np.ascontiguousarray(current[:, step : step + 1]), 0, 1, state, ids, starts)
+            seen[:, step] = state[0]
+        return seen
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A graph, ready to run."""
+
+    graph: SynapticGraph
+    populations: tuple[PopulationPlan, ...]
+    n_steps: int
+
+    def population(self, name: str) -> PopulationPlan:
+        """By name."""
+        return self.populations[self.row(name)]
+
+    def row(self, name: str) -> int:
+        """Position of a population in the counts."""
+        return self._rows[name]
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {p.name: i for i, p in enumerate(self.populations)}
+
+    @cached_property
+    def input_is_immediate(self) -> bool:
+        """True if a constant input gives constant currents: no cycle, and no delay behind the input."""
+        source = self.populations[self.row(self.graph.input.name)]
+        return not self.graph.is_recurrent and all(
+            q.delay == 0 and q.kernel is not push_csr_delayed for q in source.outgoing
+        )
+
+    @cached_property
+    def bytes_per_sample(self) -> int:
+        """A bound on what one sample holds at a time: three populations' currents and events, all states."""
+        n_block = 1 if self.graph.is_recurrent else self.n_steps
+        sizes = sorted((p.n_neurons for p in self.populations), reverse=True)
+        moving = sum(sizes) if self.graph.is_recurrent else sum(sizes[:3])
+        rings = max((p.ring for p in self.populations), default=1) if self.graph.is_recurrent else 1
+        return 12 * moving * n_block * rings + 8 * sum(sizes) + 1
+
+
+def plan_graph(graph: SynapticGraph, n_steps: int) -> Plan:
+    """Prepare a graph for runs of n_steps."""
+    projections = {id(p): _plan_projection(graph, p) for p in graph.projections}
+    populations = []
+    for p in graph.populations:
+        longest = max((q.max_delay for q in graph.projections if q.target == p.name), default=0)
+        outgoing = tuple(projections[id(q)] for q in graph.projections if q.source == p.name)
+        populations.append(_plan_population(graph, p, longest + 1, outgoing))
+    return Plan(graph, tuple(populations), n_steps)
+
+
+def _plan_population(
+    graph: SynapticGraph, p: Population, ring: int, outgoing: tuple[ProjectionPlan, ...]
+) -> PopulationPlan:
+    integer = graph.arithmetic == "int"
+    bias = np.ravel(broadcast(p.bias, p.shape, where=p.name)).astype(np.int32 if integer else np.float32)
+    emits_numbers = p.is_graded or (p.kind == "input" and graph.coding.is_real)
+    return PopulationPlan(
+        name=p.name, kind=p.kind, shape=p.shape, neuron=p.neuron, bias=bias, integer=integer, emits_numbers=emits_numbers,
+        ring=ring, outgoing=outgoing, coefficients=() if p.neuron is None else _coefficients(p, p.neuron, bias, integer),
+    )  # fmt: skip
+
+
+def _coefficients(p: Population, n: Neuron, bias: Array, integer: bool) -> tuple[Any, ...]:
+    """(fire_at, drop, leak, decay, bias, bias_to_membrane, keep, has_current, voltage_first, reset_delay)."""
+    number = np.int32 if integer else np.float32
+    threshold, leak, decay = _by_group(p, [n.threshold, n.leak, n.current_decay], number)
+    if integer:
+        threshold = threshold << STATE_SHIFT
+        fire_at = threshold + (n.comparator == ">")
+    else:
+        fire_at = np.nextafter(threshold, np.float32(np.inf)) if n.comparator == ">" else threshold
+    if p.kind == "readout":  # never fires
+        fire_at = np.full_like(threshold, np.iinfo(np.int32).max if integer else np.inf)
+    drop = threshold if n.reset == "subtract" else np.zeros_like(threshold)
+    keep = number(KEEP[n.reset])
+    to_membrane = n.bias_target == "membrane"
+    return (
+        fire_at, drop, leak, decay, bias, to_membrane, keep, n.has_current, n.update_order == "voltage-first", n.reset_delay
+    )  # fmt: skip
+
+
+def _by_group(p: Population, arrays: list[Array], number: type) -> list[Array]:
+    """Each array with one entry per group: one group, a channel each, or a neuron each."""
+    if all(a.shape == () for a in arrays):
+        return [a.reshape(1).astype(number) for a in arrays]
+    per_channel = (p.shape[0], *(1,) * (len(p.shape) - 1))
+    if all(a.shape in ((), per_channel) for a in arrays):
+        return [np.ravel(np.broadcast_to(a, per_channel)).astype(number) for a in arrays]
+    return [np.ravel(np.broadcast_to(a, p.shape)).astype(number) for a in arrays]
+
+
+def _plan_projection(graph: SynapticGraph, p: Projection) -> ProjectionPlan:
+    source, target = graph[p.source].shape, graph[p.target].shape
+    kernel, arguments = (_shared(p, source, target) if isinstance(p, SharedCsr) else _explicit(p, source))
+    return ProjectionPlan(
+        source=p.source, target=p.target, delay=p.delay, multiplies=graph.is_graded(p), bytes_per_weight=p.weights.itemsize,
+        fan_out=graph.fan_out(p), kernel=kernel, arguments=arguments,
+    )  # fmt: skip
+
+
+def _explicit(p: Csr, source: tuple[int, ...]) -> tuple[Any, tuple[Any, ...]]:
+    row_of = np.empty(0, np.int32)
+    if p.pool != (1, 1):
+        _, height, width = pooled_shape(source, p.pool, p.name)
+        channel, y, x = np.indices(source)
+        y, x = y // p.pool[0], x // p.pool[1]
+        row = (channel * height + y) * width + x
+        row_of = np.where((y < height) & (x < width), row, -1).reshape(-1).astype(np.int32)
+    if p.delays is not None:
+        return push_csr_delayed, (row_of, p.row_start, p.targets, p.weights, p.delays)
+    return push_csr, (row_of, p.row_start, p.targets, p.weights)
+
+
+def _shared(p: SharedCsr, source: tuple[int, ...], target: tuple[int, ...]) -> tuple[Any, tuple[Any, ...]]:
+    pooled = pooled_shape(source, p.pool, p.name)
+    n_taps = p.kernel[0] * p.kernel[1]
+    channel = np.repeat(np.arange(pooled[0]), np.diff(p.row_start))
+    tap = p.ky.astype(np.int64) * p.kernel[1] + p.kx
+    segment = np.searchsorted(channel * n_taps + tap, np.arange(pooled[0] * n_taps + 1))
+    segment = np.stack([segment[c * n_taps : (c + 1) * n_taps + 1] for c in range(pooled[0])])
+    out_channels = p.out_channels.astype(np.int32)
+    shift_y = p.padding[0] - p.ky.astype(np.int64) * p.dilation[0]
+    shift_x = p.padding[1] - p.kx.astype(np.int64) * p.dilation[1]
+    offset = (out_channels * target[1] + shift_y) * target[2] + shift_x
+    return push_convolution, (
+        np.array(p.pool), np.array([*source[1:], *pooled]), np.array(target),
+        np.array([*p.kernel, *p.stride, *p.padding, *p.dilation]), p.row_start, segment, out_channels,
+        offset.astype(np.int32), p.weights,
+    )  # fmt: skip
+
+

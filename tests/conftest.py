@@ -1,0 +1,15 @@
+"""Fixtures for all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder with the real data sets, named by GOSSAMER_DATA; the test is skipped without it."""
+    root = os.environ.get("GOSSAMER_DATA")
+    if not root:
+        pytest.skip("GOSSAMER_DATA is not set")
+    return Path(root)
