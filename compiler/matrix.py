@@ -31,10 +31,10 @@ def to_matrix(m: Map, input_shape: Shape) -> tuple[Matrix, Array]:
             bias = np.zeros(n_out, m.weights.dtype)
         case BatchNorm():
             gain, shift = batch_norm_gain(m)
-            matrix = sparse.diags_array(np.ravel(broadcast(gain, input_shape, where="BatchNorm"))).tocsr()
+            matrix = _diagonal(np.ravel(broadcast(gain, input_shape, where="BatchNorm")))
             bias = np.ravel(broadcast(shift, input_shape, where="BatchNorm"))
         case Scale():
-            matrix = sparse.diags_array(np.ravel(broadcast(m.scale, input_shape, where="Scale"))).tocsr()
+            matrix = _diagonal(np.ravel(broadcast(m.scale, input_shape, where="Scale")))
             shift = np.zeros((), m.scale.dtype) if m.shift is None else m.shift
             bias = np.ravel(broadcast(shift, input_shape, where="Scale"))
         case AveragePool2d() | SumPool2d():
@@ -77,6 +77,11 @@ def pool_as_convolution(m: AveragePool2d | SumPool2d, n_channels: int) -> Conv2d
     if isinstance(m, AveragePool2d):
         weight = weight / np.float32(prod(m.kernel))
     return Conv2d(weight=weight, stride=m.stride, padding=m.padding, groups=n_channels)
+
+
+def _diagonal(values: Array) -> Matrix:
+    n = len(values)
+    return sparse.csr_array((values.copy(), np.arange(n), np.arange(n + 1)), shape=(n, n))
 
 
 def _convolution(m: Conv2d, input_shape: Shape, output_shape: Shape) -> Matrix:

@@ -183,20 +183,19 @@ def _initial_membrane(p: Population, n: int, number: type) -> Array:
 def _arriving(c: Connection, emitted: Array, t: int, shape: Shape) -> Array:
     """What a connection brings to its target in step t: (n, *output shape). emitted: (n, n_steps, *shape)."""
     m = c.maps[0] if c.maps else None
-    if isinstance(m, (Dense, Sparse)) and m.delays is not None:
-        total: Array = np.zeros(())
-        for delay in np.unique(m.delays):
-            total = total + _apply(_only(m, m.delays == delay), _at(emitted, t - c.delay - int(delay)), shape)
-        return total
-    return apply_maps(c.maps, _at(emitted, t - c.delay), shape)
+    if not isinstance(m, (Dense, Sparse)) or m.delays is None:
+        return apply_maps(c.maps, _at(emitted, t - c.delay), shape)
+    total = _apply(_only(m, np.zeros_like(m.delays, bool)), np.zeros_like(emitted[:, 0]), shape)
+    for delay in np.unique(m.delays):
+        total = total + _apply(_only(m, m.delays == delay), _at(emitted, t - c.delay - int(delay)), shape)
+    bias = m.bias if isinstance(m, Dense) else None
+    return total if bias is None else total + bias.astype(total.dtype)
 
 
 def _only(m: Dense | Sparse, these: Array) -> Dense | Sparse:
-    """The synapses of `m` where `these` holds; a bias does not wait, so it goes with the shortest delay."""
+    """The synapses of `m` where `these` holds, without bias: a bias does not wait."""
     if isinstance(m, Dense):
-        assert m.delays is not None  # noqa: S101 - for the type checker; the caller has looked
-        bias = m.bias if m.bias is not None and m.delays[these].min(initial=0) == m.delays.min() else None
-        return Dense(weight=np.where(these, m.weight, 0).astype(m.weight.dtype), bias=bias, mask=m.mask)
+        return Dense(weight=np.where(these, m.weight, 0).astype(m.weight.dtype), mask=m.mask)
     return Sparse(
         row_start=m.row_start, targets=m.targets, weights=np.where(these, m.weights, 0).astype(m.weights.dtype),
         shape=m.shape,

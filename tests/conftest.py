@@ -13,3 +13,11 @@ def data_root() -> Path:
     if not root:
         pytest.skip("GOSSAMER_DATA is not set")
     return Path(root)
+
+
+@pytest.fixture
+def small_network():
+    """A convolutional SNN on 3x8x8 pictures: normalisation, batch norm, average pooling, readout."""
+    from networks import small_convolutional
+
+    return small_convolutional()

@@ -54,11 +54,16 @@ def multi_step(current: Tensor, n_steps: int, row: Row, surrogate: Surrogate, bi
                 current if bias is None else current + bias, row.threshold, row, surrogate, n_steps
             ),
         )
-    return step_by_step(current, n_steps, row, surrogate, bias)
+    return step_by_step(current, n_steps, row, surrogate, bias)[0]
 
 
-def step_by_step(current: Tensor, n_steps: int, row: Row, surrogate: Surrogate, bias: Tensor | None = None) -> Tensor:
-    """The same as `multi_step` for every row of coefficients, as a plain loop that autograd unrolls."""
+def step_by_step(
+    current: Tensor, n_steps: int, row: Row, surrogate: Surrogate, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """As `multi_step`, for every row of coefficients, as a plain loop that autograd unrolls.
+
+    Returns: (T, batch, *shape) spikes, and (batch, *shape) membrane after the last step.
+    """
     like = row.like
     v = row.v_init.expand(current.shape[1:])
     u = torch.zeros_like(current[0])
@@ -76,20 +81,7 @@ def step_by_step(current: Tensor, n_steps: int, row: Row, surrogate: Surrogate, 
         if not like.reset_delay:
             v = _reset(v, fired, row)
         spikes.append(fired)
-    return torch.stack(spikes)
-
-
-def final_membrane(current: Tensor, n_steps: int, row: Row, bias: Tensor | None = None) -> Tensor:
-    """(batch, *shape) membrane of a readout, which integrates and never fires, after the last step."""
-    v = row.v_init.expand(current.shape[1:])
-    u = torch.zeros_like(current[0])
-    for t in range(n_steps):
-        old_u = u
-        u = row.current_decay * u + current[t % len(current)]
-        v = row.leak * v + (old_u if row.like.update_order == "voltage-first" else u)
-        if bias is not None:
-            v = v + bias
-    return v
+    return torch.stack(spikes), v
 
 
 class LeakyIntegrateAndFire(torch.autograd.Function):

@@ -17,22 +17,22 @@ SurrogateName = Literal["triangle", "arctan", "rectangular", "exponential", "str
 
 
 def triangle(u: Tensor, width: float) -> Tensor:
-    """max(0, width - |u|) / width^2, the piecewise linear surrogate (PCW). Source: Özdenizci & Legenstein 2024."""
+    """max(0, width - |u|) / width^2, the piecewise linear surrogate (PCW). Source: Esser et al. 2016."""
     return u.abs().neg_().add_(width).clamp_min_(0).mul_(width**-2)
 
 
 def arctan(u: Tensor, width: float) -> Tensor:
-    """1 / (width (1 + (pi u / width)^2)); alpha = 2 / width in spikingjelly's terms. Source: Fang et al. 2021, eq. 18."""
+    """1 / (width (1 + (pi u / width)^2)); alpha = 2 / width in spikingjelly's terms. Source: Fang et al. 2021."""
     return u.mul(pi / width).square_().add_(1).reciprocal_().mul_(1 / width)
 
 
 def rectangular(u: Tensor, width: float) -> Tensor:
-    """1 / width where |u| < width / 2. Source: Wu et al. 2018 (STBP), eq. 24."""
+    """1 / width where |u| < width / 2. Source: Wu et al. 2018 (STBP)."""
     return (u.abs() < width / 2).to(u.dtype).mul_(1 / width)
 
 
 def exponential(u: Tensor, width: float) -> Tensor:
-    """exp(-|u| / width). Source: Shrestha & Orchard 2018 (SLAYER), eq. 17."""
+    """exp(-|u| / width). Source: Shrestha & Orchard 2018 (SLAYER)."""
     return u.abs().mul_(-1 / width).exp_()
 
 

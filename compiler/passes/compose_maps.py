@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..arrays import Array
-from ..ir import Connection, Network
+from ..errors import CompileError
+from ..ir import Connection, Network, Population
 from ..maps import Conv2d, Dense, Map, Scale, Shape, Sparse, SumPool2d, broadcast
 from ..matrix import chain_to_matrix, matrix_to_sparse
 
@@ -15,15 +16,29 @@ def compose_maps(network: Network) -> Network:
 
     A chain that does not already have this form is multiplied out into one sparse matrix.
     """
-    bias = {p.name: p.bias for p in network.populations}
+    population = {p.name: p for p in network.populations}
     connections = []
     for connection in network.connections:
         shape = network[connection.source].shape
         maps, own_bias = _canonical(connection, shape)
         connections.append(replace(connection, maps=maps))
-        bias[connection.target] = _add(bias[connection.target], own_bias, network[connection.target].shape)
-    populations = tuple(replace(p, bias=bias[p.name]) for p in network.populations)
-    return replace(network, populations=populations, connections=tuple(connections))
+        population[connection.target] = _with_bias(population[connection.target], own_bias)
+    return replace(network, populations=tuple(population.values()), connections=tuple(connections))
+
+
+def _with_bias(p: Population, bias: Array) -> Population:
+    """Add the constant of a connection, which enters the current, to a population's bias, which may not."""
+    if not bias.any():
+        return p
+    if p.neuron is not None and p.neuron.bias_target == "membrane" and p.neuron.has_current:
+        if p.bias.any():
+            raise CompileError(
+                "GSM-301", "one bias for the current and one for the membrane", where=f"population {p.name!r}",
+                found="a bias in a connection, and bias_target 'membrane'", expected="one of them",
+                remedy="set bias_target='current', or put the whole bias into the population",
+            )  # fmt: skip
+        p = replace(p, neuron=replace(p.neuron, bias_target="current"))
+    return replace(p, bias=_add(p.bias, bias, p.shape))
 
 
 def is_canonical(maps: tuple[Map, ...]) -> bool:

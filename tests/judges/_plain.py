@@ -14,6 +14,7 @@ All states start at rest (v) and zero (u, s). `recurrent` is W_rec . s[t-1] + b_
 
 import json
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 
 import nir
@@ -152,9 +153,14 @@ def stages_of(graph, neurons):
 
 
 def snap(value):
-    """Round to float32: this removes what the file's float32 time constants added to a dyadic decay."""
-    value = np.asarray(value, np.float64).astype(np.float32).astype(np.float64)
-    return float(value.flat[0]) if value.size and np.all(value == value.flat[0]) else value
+    """Round to a multiple of 2**-12 if one is within 1e-6, else to float32.
+
+    Every coefficient here was such a multiple before the file's float32 time constants blurred it.
+    """
+    value = np.asarray(value, np.float64)
+    near = np.round(value * 4096) / 4096
+    value = np.where(np.abs(value - near) <= 1e-6, near, value.astype(np.float32))
+    return float(value.flat[0]) if np.all(value == value.flat[0]) else value
 
 
 def wrong_readings(neurons):
@@ -183,8 +189,10 @@ def save(framework, case, graph, x, spikes, decode, header, *, readout=None, com
     decode: NIR node -> Neuron, by the rule that `header` states in words.
     """
     stem = HERE / f"{framework}_{case}"
-    nir.write(f"{stem}.nir", graph, compression=compression)
-    read = nir.read(f"{stem}.nir")
+    can_choose = "compression" in signature(nir.write).parameters  # nir 1.0.4 cannot
+    nir.write(f"{stem}.nir", graph, **({"compression": compression} if can_choose else {}))
+    unchecked = {"type_check": False} if "type_check" in signature(nir.read).parameters else {}
+    read = nir.read(f"{stem}.nir", **unchecked)  # nir >= 1.0.5 calls scalar parameters and batch axes a type mismatch
     neurons = {k: decode(n) for k, n in read.nodes.items() if hasattr(n, "v_threshold") or isinstance(n, nir.LI)}
     outputs = simulate(stages_of(read, neurons), x)
     order = list(outputs)

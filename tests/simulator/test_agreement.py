@@ -1,0 +1,82 @@
+"""Engine, reference, shared and unrolled synapses must agree spike for spike and count for count."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from gossamer.compiler import CompileError, canonicalize, quantize, to_synaptic_graph
+from gossamer.simulator import run_reference, simulate
+
+from strategies import networks, samples
+
+thorough = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def in_canonical_form(network):
+    try:
+        return canonicalize(network)
+    except CompileError as error:
+        assert error.code == "GSM-301", error  # a bias for the current and one for the membrane
+        assume(False)
+
+
+def assert_same(trace, activity, network):
+    for row, layer in enumerate(activity.layers):
+        name = layer.name
+        if layer.kind != "readout":
+            np.testing.assert_array_equal(activity.spikes[name], trace.spikes[name], err_msg=name)
+        counts = activity.counts[row]
+        np.testing.assert_array_equal(counts[:, 1], trace.synaptic_ops[name], err_msg=f"{name} synaptic ops")
+        np.testing.assert_array_equal(counts[:, 2], trace.macs[name], err_msg=f"{name} macs")
+        spikes_per_step = (trace.spikes[name] != 0).sum(axis=(0, *range(2, trace.spikes[name].ndim)))
+        np.testing.assert_array_equal(counts[:, 0], spikes_per_step, err_msg=f"{name} spikes")
+        updates = 0 if layer.kind == "input" else layer.n_neurons * activity.n_samples
+        assert (counts[:, 3] == updates).all()
+    np.testing.assert_array_equal(activity.logits, trace.logits)
+
+
+@thorough
+@given(networks(), st.integers(0, 1000))
+def test_engine_equals_reference_in_float32_with_dyadic_weights(network, seed):
+    network = in_canonical_form(network)
+    x = samples(network, seed)
+    trace = run_reference(network, x)
+    for unroll in (False, True):
+        assert_same(trace, simulate(to_synaptic_graph(network, unroll=unroll), x, record=("*",), threads=2), network)
+
+
+@thorough
+@given(networks(), st.integers(0, 1000), st.sampled_from(["layer", "channel"]), st.integers(4, 9))
+def test_engine_equals_reference_in_integers(network, seed, per, bits):
+    try:
+        network = quantize(in_canonical_form(network), weight_bits=bits, per=per)
+    except CompileError as error:
+        assert error.code in ("GSM-302", "GSM-207"), error  # a threshold below half a unit has no integer form
+        return
+    x = samples(network, seed)
+    trace = run_reference(network, x)
+    for unroll in (False, True):
+        assert_same(trace, simulate(to_synaptic_graph(network, unroll=unroll), x, record=("*",), threads=2), network)
+
+
+@thorough
+@given(networks(), st.integers(0, 1000))
+def test_passes_leave_every_spike_as_it_was(network, seed):
+    x = samples(network, seed)
+    before, after = run_reference(network, x), run_reference(in_canonical_form(network), x)
+    for name in before.spikes:
+        np.testing.assert_array_equal(before.spikes[name], after.spikes[name], err_msg=name)
+    np.testing.assert_array_equal(before.readout, after.readout)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 1 << 30])
+def test_counts_and_logits_do_not_depend_on_threads_or_blocks(block_bytes, small_network):
+    network = canonicalize(small_network)
+    graph = to_synaptic_graph(network)
+    x = np.random.default_rng(0).random((13, *network.input.shape), np.float32)
+    one = simulate(graph, x, threads=1)
+    for threads in (2, 3):
+        other = simulate(graph, x, threads=threads, block_bytes=block_bytes)
+        np.testing.assert_array_equal(one.counts, other.counts)
+        np.testing.assert_array_equal(one.logits, other.logits)

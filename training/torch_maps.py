@@ -1,0 +1,266 @@
+"""The IR's affine maps as modules with parameters: (n, *shape) in, (n, *output shape) out, and back to a map."""
+
+from abc import abstractmethod
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..compiler import (
+    Array,
+    AveragePool2d,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Map,
+    Scale,
+    Shape,
+    Sparse,
+    SumPool2d,
+    broadcast,
+)
+
+
+class Masking(nn.Module):
+    """Abstract. Which weights of one map act: (weight) -> effective weight, and the mask itself."""
+
+    @abstractmethod
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight that acts, of the same shape."""
+
+    @abstractmethod
+    def mask(self) -> Tensor | None:
+        """Bool, of the weight's shape; None if every weight acts."""
+
+
+class FixedMask(Masking):
+    """Final. A mask that does not change; gradients, momentum and decay cannot revive what it hides."""
+
+    def __init__(self, mask: Tensor | None) -> None:
+        super().__init__()
+        self.keep: Tensor | None
+        self.register_buffer("keep", mask)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """weight * mask."""
+        return weight if self.keep is None else weight * self.keep
+
+    def mask(self) -> Tensor | None:
+        """As given."""
+        return self.keep
+
+
+class TorchMap(nn.Module):
+    """Abstract. One map of a connection."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, *shape) -> (n, *output shape)."""
+
+    @abstractmethod
+    def to_map(self) -> Map:
+        """The IR's map with the values that the parameters have now."""
+
+
+class TorchWeights(TorchMap):
+    """Final. Dense or Conv2d. `masking` decides which weights act, always in the forward pass.
+
+    Integer maps hold float64 buffers, in which every sum below 2^53 is exact.
+    """
+
+    def __init__(self, m: Dense | Conv2d) -> None:
+        super().__init__()
+        self.like = m
+        self.weight = _parameter(self, "weight", m.weight)
+        self.bias = None if m.bias is None else _parameter(self, "bias", m.bias)
+        self.masking: Masking = FixedMask(None if m.mask is None else torch.tensor(m.mask))
+
+    @property
+    def fan_in(self) -> int:
+        """Weights per output neuron."""
+        return prod(self.like.weight.shape[1:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Matrix product or cross-correlation."""
+        weight: Tensor = self.masking(self.weight)
+        if isinstance(self.like, Dense):
+            return F.linear(x.flatten(1), weight, self.bias)
+        m = self.like
+        return F.conv2d(x, weight, self.bias, m.stride, m.padding, m.dilation, m.groups)
+
+    def to_map(self) -> Map:
+        """With the mask multiplied in as well: a pruned weight is stored as 0."""
+        mask = self.masking.mask()
+        if self.like.weight.dtype.kind != "f":
+            return self.like
+        return replace(
+            self.like,
+            weight=to_array(self.weight if mask is None else self.weight * mask),
+            bias=None if self.bias is None else to_array(self.bias),
+            mask=None if mask is None else to_array(mask),
+        )
+
+
+class TorchBatchNorm(TorchMap):
+    """Final. Batch norm over everything but channels: steps and samples share its statistics.
+
+    statistics: "auto"  the batch's while training (and they move the running ones by `momentum`), else the running.
+                "batch" the batch's, and the running ones stay as they are.
+    A constant input counts once, not once for each step: mean and variance are the same, the running variance's
+    n / (n - 1) differs by less than 1 / n.
+    """
+
+    def __init__(self, m: BatchNorm) -> None:
+        super().__init__()
+        self.like = m
+        self.gamma = _parameter(self, "gamma", m.gamma)
+        self.beta = _parameter(self, "beta", m.beta)
+        self.mean: Tensor
+        self.variance: Tensor
+        self.register_buffer("mean", torch.tensor(m.mean))
+        self.register_buffer("variance", torch.tensor(m.variance))
+        self.statistics = "auto"
+        self.momentum = 0.1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise."""
+        if self.statistics == "batch":
+            return F.batch_norm(x, None, None, self.gamma, self.beta, True, 0.0, self.like.eps)
+        return F.batch_norm(
+            x, self.mean, self.variance, self.gamma, self.beta, self.training, self.momentum, self.like.eps
+        )
+
+    def to_map(self) -> Map:
+        """With the running statistics."""
+        return replace(
+            self.like,
+            mean=to_array(self.mean),
+            variance=to_array(self.variance),
+            gamma=to_array(self.gamma),
+            beta=to_array(self.beta),
+        )
+
+
+class TorchScale(TorchMap):
+    """Final. y = scale x + shift, fixed: input normalisation."""
+
+    def __init__(self, m: Scale, input_shape: Shape) -> None:
+        super().__init__()
+        self.like = m
+        self.scale = _buffer(self, "scale", _spread(m.scale, input_shape))
+        self.shift = None if m.shift is None else _buffer(self, "shift", _spread(m.shift, input_shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Elementwise."""
+        y = x * self.scale
+        return y if self.shift is None else y + self.shift
+
+    def to_map(self) -> Map:
+        """As given."""
+        return self.like
+
+
+class TorchPool(TorchMap):
+    """Final. Average or sum over windows; padding counts as zeros."""
+
+    def __init__(self, m: AveragePool2d | SumPool2d) -> None:
+        super().__init__()
+        self.like = m
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool."""
+        m = self.like
+        divisor = 1 if isinstance(m, SumPool2d) else None
+        return F.avg_pool2d(x, m.kernel, m.stride, m.padding, divisor_override=divisor)
+
+    def to_map(self) -> Map:
+        """As given."""
+        return self.like
+
+
+class TorchSparse(TorchMap):
+    """Final. A sparse matrix, for evaluation: its weights are not trained."""
+
+    def __init__(self, m: Sparse) -> None:
+        super().__init__()
+        self.like = m
+        pre = np.repeat(np.arange(len(m.row_start) - 1), np.diff(m.row_start))
+        indices = torch.tensor(np.stack([m.targets.astype(np.int64), pre]))
+        size = (prod(m.shape), len(m.row_start) - 1)
+        matrix = torch.sparse_coo_tensor(indices, _tensor(m.weights), size, check_invariants=True).coalesce()
+        self.matrix: Tensor
+        self.register_buffer("matrix", matrix, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """matrix @ x, for each sample."""
+        y = torch.sparse.mm(self.matrix, x.flatten(1).T)
+        return y.T.reshape(len(x), *self.like.shape)
+
+    def to_map(self) -> Map:
+        """As given."""
+        return self.like
+
+
+def to_module(m: Map, input_shape: Shape) -> TorchMap:
+    """The module that does what a map does."""
+    match m:
+        case Dense() | Conv2d():
+            return TorchWeights(m)
+        case BatchNorm():
+            return TorchBatchNorm(m)
+        case Scale():
+            return TorchScale(m, input_shape)
+        case AveragePool2d() | SumPool2d():
+            return TorchPool(m)
+        case Sparse():
+            return TorchSparse(m)
+
+
+def split_by_delay(m: Dense | Sparse) -> list[tuple[int, Dense | Sparse]]:
+    """A map with a delay for each synapse as maps with one delay each; a bias, which does not wait, goes once."""
+    if m.delays is None or not m.delays.size:
+        return [(0, m)]
+    parts: list[tuple[int, Dense | Sparse]] = []
+    for delay in np.unique(m.delays):
+        these = m.delays == delay
+        if isinstance(m, Dense):
+            bias = m.bias if not parts else None
+            parts.append((int(delay), replace(m, weight=(m.weight * these).astype(m.weight.dtype), bias=bias, delays=None)))
+        else:
+            parts.append((int(delay), replace(m, weights=(m.weights * these).astype(m.weights.dtype), delays=None)))
+    return parts
+
+
+def to_array(tensor: Tensor) -> Array:
+    """A NumPy copy."""
+    array: Array = tensor.detach().cpu().numpy().copy()
+    return array
+
+
+def _tensor(array: Array) -> Tensor:
+    """float32 as it is; whole numbers as float64."""
+    return torch.tensor(array if array.dtype.kind == "f" else array.astype(np.float64))
+
+
+def _parameter(module: nn.Module, name: str, array: Array) -> Tensor:
+    """Register a float array as a parameter, an integer one as a buffer."""
+    tensor = _tensor(array)
+    if array.dtype.kind == "f":
+        parameter = nn.Parameter(tensor)
+        module.register_parameter(name, parameter)
+        return parameter
+    return _buffer(module, name, array)
+
+
+def _buffer(module: nn.Module, name: str, array: Array) -> Tensor:
+    tensor = _tensor(array)
+    module.register_buffer(name, tensor)
+    return tensor
+
+
+def _spread(array: Array, shape: Shape) -> Array:
+    """With as many axes as `shape`, so that it broadcasts over a batch."""
+    return array if array.ndim == 0 else np.ascontiguousarray(broadcast(array, shape, where="Scale"))
