@@ -28,7 +28,7 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python -m pytest -q benchmarks --benchmark-columns=median,iqr,ops,rounds
+	$(BIN)/python -m pytest -q benchmarks --benchmark-columns=median,iqr,rounds --benchmark-group-by=param:workload
 
 clean:
 	rm -rf $(VENV) .typing build dist *.egg-info

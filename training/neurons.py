@@ -62,13 +62,13 @@ def step_by_step(
 ) -> tuple[Tensor, Tensor]:
     """As `multi_step`, for every row of coefficients, as a plain loop that autograd unrolls.
 
-    Returns: (T, batch, *shape) spikes, and (batch, *shape) membrane after the last step.
+    Returns: spikes and membranes after the reset, each (T, batch, *shape).
     """
     like = row.like
     v = row.v_init.expand(current.shape[1:])
     u = torch.zeros_like(current[0])
     fired = _fire(v, row, surrogate)
-    spikes = []
+    spikes, membranes = [], []
     for t in range(n_steps):
         old_u = u
         u = row.current_decay * u + current[t % len(current)]
@@ -81,7 +81,8 @@ def step_by_step(
         if not like.reset_delay:
             v = _reset(v, fired, row)
         spikes.append(fired)
-    return torch.stack(spikes), v
+        membranes.append(v)
+    return torch.stack(spikes), torch.stack(membranes)
 
 
 class LeakyIntegrateAndFire(torch.autograd.Function):
@@ -94,9 +95,7 @@ class LeakyIntegrateAndFire(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, current: Tensor, threshold: Tensor, row: Row, surrogate: Surrogate, n_steps: int
-    ) -> Tensor:
+    def forward(ctx: Any, current: Tensor, threshold: Tensor, row: Row, surrogate: Surrogate, n_steps: int) -> Tensor:
         """(T, batch, *shape) spikes."""
         shape = (n_steps, *current.shape[1:])
         membrane, spikes = current.new_empty(shape), current.new_empty(shape)

@@ -196,7 +196,7 @@ class TorchSparse(TorchMap):
 
     def forward(self, x: Tensor) -> Tensor:
         """matrix @ x, for each sample."""
-        y = torch.sparse.mm(self.matrix, x.flatten(1).T)
+        y: Tensor = torch.sparse.mm(self.matrix, x.flatten(1).T)
         return y.T.reshape(len(x), *self.like.shape)
 
     def to_map(self) -> Map:
@@ -226,11 +226,13 @@ def split_by_delay(m: Dense | Sparse) -> list[tuple[int, Dense | Sparse]]:
     parts: list[tuple[int, Dense | Sparse]] = []
     for delay in np.unique(m.delays):
         these = m.delays == delay
+        part: Dense | Sparse
         if isinstance(m, Dense):
-            bias = m.bias if not parts else None
-            parts.append((int(delay), replace(m, weight=(m.weight * these).astype(m.weight.dtype), bias=bias, delays=None)))
+            weight = (m.weight * these).astype(m.weight.dtype)
+            part = replace(m, weight=weight, bias=None if parts else m.bias, delays=None)
         else:
-            parts.append((int(delay), replace(m, weights=(m.weights * these).astype(m.weights.dtype), delays=None)))
+            part = replace(m, weights=(m.weights * these).astype(m.weights.dtype), delays=None)
+        parts.append((int(delay), part))
     return parts
 
 

@@ -7,16 +7,13 @@ sinabs pins nir<=1.0.4, so it needs an environment of its own:
 """
 
 import warnings
-
-warnings.filterwarnings("ignore", category=DeprecationWarning)  # nirtorch.extract_nir_graph
-
 from importlib.metadata import version
 
 import nir
 import numpy as np
 import sinabs.layers as sl
 import torch
-from _plain import Neuron, dyadic, save, snap, spikes_in
+from _plain import Neuron, fill, save, snap, spikes_in
 from sinabs.activation import MembraneReset, MembraneSubtract, MultiSpike, SingleSpike
 from sinabs.nir import to_nir
 from torch import nn
@@ -34,11 +31,20 @@ ORDER = (
 )
 
 
-def filled(rng, layer, low, high):
-    layer.weight.data = torch.tensor(dyadic(rng, layer.weight.shape, low, high))
-    if layer.bias is not None:
-        layer.bias.data = torch.tensor(dyadic(rng, layer.bias.shape, -0.125, 0.125))
-    return layer
+def dense(rng, n_in, n_out, low, high, **options):
+    return fill(rng, nn.Linear(n_in, n_out, **options), low, high)
+
+
+def conv(rng, c_in, c_out, low, high, **options):
+    return fill(rng, nn.Conv2d(c_in, c_out, 3, **options), low, high)
+
+
+def lif(threshold, **options):
+    return sl.LIFSqueeze(batch_size=8, tau_mem=HALF, spike_threshold=torch.tensor(threshold), **options)
+
+
+def iaf(threshold, **options):
+    return sl.IAFSqueeze(batch_size=8, spike_threshold=torch.tensor(threshold), **options)
 
 
 def run(net, x):
@@ -55,7 +61,7 @@ def run(net, x):
     return outputs
 
 
-def case(name, net, x, notes, *, reset="subtract", norm_input=False, several_spikes=False):
+def case(name, net, x, notes, *, reset="subtract", norm_input=False, several_spikes=False, **options):
     def decode(node):
         if isinstance(node, nir.IF):
             leak, gain = 1.0, snap(node.r)
@@ -64,13 +70,19 @@ def case(name, net, x, notes, *, reset="subtract", norm_input=False, several_spi
             gain = 1 - leak if norm_input else snap(node.r)
         if isinstance(node, nir.LI):
             return Neuron(leak=leak, gain=gain)
-        return Neuron(leak=leak, gain=gain, threshold=snap(node.v_threshold), comparator=">=", reset=reset,
-                      several_spikes=several_spikes)
+        return Neuron(
+            leak=leak,
+            gain=gain,
+            threshold=snap(node.v_threshold),
+            comparator=">=",
+            reset=reset,
+            several_spikes=several_spikes,
+        )
 
     outputs = run(net, x)
     graph = to_nir(net, torch.tensor(x, dtype=torch.float32).flatten(0, 1))
     shape = x.shape[2:]
-    for layer, (name_, node) in zip(net, [pair for pair in graph.nodes.items() if pair[0].isdigit()], strict=True):
+    for layer, node in zip(net, [node for name, node in graph.nodes.items() if name.isdigit()], strict=True):
         # The exporter leaves these two as None, which nir.write refuses; everything else is as it came.
         if isinstance(node, nir.Conv2d):
             node.input_shape = shape[1:]
@@ -78,41 +90,81 @@ def case(name, net, x, notes, *, reset="subtract", norm_input=False, several_spi
             node.input_type = {"input": np.array(shape)}
         with torch.no_grad():
             shape = tuple(layer(torch.zeros(x.shape[0] * x.shape[1], *shape)).shape[1:])
-    header = {"version": version("sinabs"), "torch": torch.__version__, "reset": reset, "reset_timing": "same step",
-              "comparator": ">=", "several_spikes": several_spikes, "norm_input": norm_input, "dt": None,
-              "decay_rule": RULE, "update_order": ORDER, "notes": notes}
+    header = {
+        "version": version("sinabs"),
+        "torch": torch.__version__,
+        "reset": reset,
+        "reset_timing": "same step",
+        "comparator": ">=",
+        "several_spikes": several_spikes,
+        "norm_input": norm_input,
+        "dt": None,
+        "decay_rule": RULE,
+        "update_order": ORDER,
+        "notes": notes,
+    }
     readout = outputs.pop() if isinstance(net[-1], sl.ExpLeak) else None
-    save("sinabs", name, graph, x, outputs, decode, header, readout=readout)
+    save("sinabs", name, graph, x, outputs, decode, header, readout=readout, **options)
 
 
 def main():
+    warnings.filterwarnings("ignore", category=DeprecationWarning)  # nirtorch.extract_nir_graph
     torch.set_num_threads(1)
     rng = np.random.default_rng(4)
-    dense = lambda n_in, n_out, low, high, bias=True: filled(rng, nn.Linear(n_in, n_out, bias=bias), low, high)  # noqa: E731
-    lif = lambda threshold, **k: sl.LIFSqueeze(batch_size=8, tau_mem=HALF, spike_threshold=torch.tensor(threshold), **k)  # noqa: E731
-    iaf = lambda threshold: sl.IAFSqueeze(batch_size=8, spike_threshold=torch.tensor(threshold), spike_fn=SingleSpike)  # noqa: E731
 
     x = spikes_in(rng, 8, 10, (20,), 0.3)
-    net = nn.Sequential(dense(20, 24, -0.25, 0.375), lif(1.0, spike_fn=SingleSpike, norm_input=False),
-                        dense(24, 16, -0.25, 0.375, bias=False), lif(1.0, spike_fn=SingleSpike, norm_input=False),
-                        dense(16, 10, -0.5, 0.5), sl.ExpLeakSqueeze(batch_size=8, tau_mem=HALF))
-    case("dense", net, x, "LIF with SingleSpike and MembraneSubtract, norm_input=False, ExpLeak as a readout (nir.LI, "
-         "norm_input=False). tau, r, v_leak and v_threshold are 0-d; v_reset is missing (nir 1.0.4). A layer without "
-         "bias gets a bias of zeros.")
+    net = nn.Sequential(
+        dense(rng, 20, 24, -0.25, 0.375),
+        lif(1.0, spike_fn=SingleSpike, norm_input=False),
+        dense(rng, 24, 16, -0.25, 0.375, bias=False),
+        lif(1.0, spike_fn=SingleSpike, norm_input=False),
+        dense(rng, 16, 10, -0.5, 0.5),
+        sl.ExpLeakSqueeze(batch_size=8, tau_mem=HALF),
+    )
+    case(
+        "dense",
+        net,
+        x,
+        "LIF with SingleSpike and MembraneSubtract, norm_input=False, ExpLeak as a readout (nir.LI, "
+        "norm_input=False). tau, r, v_leak and v_threshold are 0-d; v_reset is missing (nir 1.0.4). A layer without "
+        "bias gets a bias of zeros.",
+        as_it_comes=True,
+    )
 
-    net = nn.Sequential(dense(20, 24, -0.5, 0.625), lif(0.75, spike_fn=SingleSpike, reset_fn=MembraneReset()))
-    case("zero", net, x, "MembraneReset, and norm_input=True, LIF's default: the input is multiplied by 1 - leak. "
-         "Neither is in the file.", reset="zero", norm_input=True)
+    net = nn.Sequential(dense(rng, 20, 24, -0.5, 0.625), lif(0.75, spike_fn=SingleSpike, reset_fn=MembraneReset()))
+    case(
+        "zero",
+        net,
+        x,
+        "MembraneReset, and norm_input=True, LIF's default: the input is multiplied by 1 - leak. "
+        "Neither is in the file.",
+        reset="zero",
+        norm_input=True,
+    )
 
-    net = nn.Sequential(dense(20, 24, -0.25, 0.25), sl.IAFSqueeze(batch_size=8, spike_threshold=torch.tensor(0.375)))
-    assert net[1].spike_fn is MultiSpike and isinstance(net[1].reset_fn, MembraneSubtract)
-    case("multispike", net, x, "IAF with sinabs' default spike function, MultiSpike: a neuron may spike several times "
-         "in one step. The file does not say so. Spikes are counts here.", several_spikes=True)
+    net = nn.Sequential(dense(rng, 20, 24, -0.25, 0.25), iaf(0.375))
+    assert net[1].spike_fn is MultiSpike
+    assert isinstance(net[1].reset_fn, MembraneSubtract)
+    case(
+        "multispike",
+        net,
+        x,
+        "IAF with sinabs' default spike function, MultiSpike: a neuron may spike several times "
+        "in one step. The file does not say so. Spikes are counts here.",
+        several_spikes=True,
+    )
 
     x = spikes_in(rng, 8, 10, (2, 6, 10), 0.2)
-    net = nn.Sequential(filled(rng, nn.Conv2d(2, 4, 3, padding=1), -0.25, 0.375), iaf(1.0), sl.SumPool2d(2),
-                        filled(rng, nn.Conv2d(4, 6, 3, stride=2, padding=1, bias=False), -0.25, 0.25), iaf(1.0),
-                        nn.Flatten(), dense(36, 10, -0.25, 0.25), iaf(1.0))
+    net = nn.Sequential(
+        conv(rng, 2, 4, -0.25, 0.375, padding=1),
+        iaf(1.0, spike_fn=SingleSpike),
+        sl.SumPool2d(2),
+        conv(rng, 4, 6, -0.25, 0.25, stride=2, padding=1, bias=False),
+        iaf(1.0, spike_fn=SingleSpike),
+        nn.Flatten(),
+        dense(rng, 36, 10, -0.25, 0.25),
+        iaf(1.0, spike_fn=SingleSpike),
+    )
     case("conv", net, x, "IAF with SingleSpike; SumPool2d. IF parameters have the full shape; v_reset is missing.")
 
 

@@ -1,0 +1,100 @@
+"""Synthetic networks of the sizes that benchmarks are quoted for, thresholds set to a firing rate of 7 %."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from gossamer.compiler import (
+    Connection,
+    Conv2d,
+    Dense,
+    InputCoding,
+    Network,
+    Population,
+    SynapticGraph,
+    gate,
+    integrate_and_fire,
+    to_synaptic_graph,
+)
+from gossamer.simulator import simulate
+
+N_STEPS, RATE = 8, 0.07
+VGG16 = (64, 64, "P", 128, 128, "P", 256, 256, 256, "P", 512, 512, 512, "P", 512, 512, 512, "P")
+
+
+@cache
+def w1(sparsity: float) -> tuple[SynapticGraph, np.ndarray]:
+    """784-4096-4096-10 on 10 % random spikes, and 64 samples of them."""
+    rng = np.random.default_rng(1)
+    sizes = (784, 4096, 4096, 10)
+    populations = [Population(name="in", shape=(784,), kind="input")]
+    connections = []
+    for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), 1):
+        weight = rng.standard_normal((n_out, n_in), np.float32) * (rng.random((n_out, n_in)) >= sparsity)
+        connections.append(Connection(source=populations[-1].name, target=f"fc{i}", maps=(Dense(weight=weight),)))
+        populations.append(Population(name=f"fc{i}", shape=(n_out,), neuron=integrate_and_fire(1.0)))
+    x = (rng.random((64, N_STEPS, 784)) < 0.1).astype(np.uint8)
+    return at_rate(_network("w1", populations, connections, InputCoding(kind="events")), x[:8]), x
+
+
+@cache
+def w2(sparsity: float) -> tuple[SynapticGraph, np.ndarray]:
+    """VGG-16 on 32 x 32 x 3 with max pooling over spikes and a dense first layer, and 16 real-valued samples."""
+    rng = np.random.default_rng(2)
+    populations = [Population(name="in", shape=(3, 32, 32), kind="input")]
+    connections = []
+    for size in (*VGG16, "out"):
+        channels, height, width = populations[-1].shape
+        name = f"layer{len(populations)}"
+        if size == "P":
+            window = Conv2d(weight=np.ones((channels, 1, 2, 2), np.float32), stride=(2, 2), groups=channels)
+            populations.append(Population(name=name, shape=(channels, height // 2, width // 2), neuron=gate()))
+            connections.append(Connection(source=populations[-2].name, target=name, maps=(window,)))
+            continue
+        n_out, kernel = (10, 1) if size == "out" else (size, 3)
+        weight = rng.standard_normal((n_out, channels, kernel, kernel)) * (2 / (kernel**2 * channels)) ** 0.5
+        if channels > 3:
+            weight *= rng.random(weight.shape) >= sparsity
+        populations.append(Population(name=name, shape=(n_out, height, width), neuron=integrate_and_fire(1.0)))
+        convolution = Conv2d(weight=weight, padding=(kernel // 2, kernel // 2))
+        connections.append(Connection(source=populations[-2].name, target=name, maps=(convolution,)))
+    x = rng.random((16, 3, 32, 32), np.float32)
+    return at_rate(_network("w2", populations, connections, InputCoding()), x[:4]), x
+
+
+def at_rate(graph: SynapticGraph, x: np.ndarray) -> SynapticGraph:
+    """The graph with each integrating population's threshold bisected until it fires at RATE, front to back."""
+    for i, population in enumerate(graph.populations):
+        if population.neuron is None or not population.neuron.leak.all():
+            continue
+        low, high = 1e-4, 100.0
+        for _ in range(12):
+            threshold = (low * high) ** 0.5
+            changed = replace(population, neuron=integrate_and_fire(threshold))
+            populations = (*graph.populations[:i], changed, *graph.populations[i + 1 :])
+            graph = replace(graph, populations=populations)
+            rate = simulate(_up_to(graph, i), x).spike_rate(population.name)
+            low, high = (threshold, high) if rate > RATE else (low, threshold)
+    return graph
+
+
+def _up_to(graph: SynapticGraph, last: int) -> SynapticGraph:
+    populations = graph.populations[: last + 1]
+    names = {p.name for p in populations}
+    projections = tuple(q for q in graph.projections if q.target in names)
+    return replace(graph, populations=populations, projections=projections, output=populations[-1].name)
+
+
+def _network(
+    name: str, populations: list[Population], connections: list[Connection], coding: InputCoding
+) -> SynapticGraph:
+    network = Network(
+        name=name,
+        populations=tuple(populations),
+        connections=tuple(connections),
+        output=populations[-1].name,
+        n_steps=N_STEPS,
+        coding=coding,
+    )
+    return to_synaptic_graph(network)

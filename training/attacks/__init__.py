@@ -1,0 +1,18 @@
+"""Attacks by name: each a function (model, images, labels, eps, ...) -> images in [0, 1], at most eps away per pixel.
+
+A new attack is a file beside these and a line in ATTACKS (docs/how-to/add-an-attack.md).
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from .evaluate import AttackReport as AttackReport
+from .evaluate import evaluate_attack as evaluate_attack
+from .fgsm import fgsm as fgsm
+from .gradient import Goal as Goal
+from .gradient import using_surrogate as using_surrogate
+from .pgd import pgd as pgd
+from .rfgsm import rfgsm as rfgsm
+
+ATTACKS: dict[str, Callable[..., Tensor]] = {"fgsm": fgsm, "pgd": pgd, "rfgsm": rfgsm}

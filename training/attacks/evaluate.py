@@ -1,0 +1,79 @@
+"""Accuracy under attack."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..data import Dataset
+from ..evaluate import batches, device_of
+from ..seeds import torch_rng
+from ..surrogates import Surrogate
+from .gradient import using_surrogate
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackReport:
+    """Shares of a data set classified correctly, clean and under attack.
+
+    correct, robust: (n_samples,) bool, in the data set's order: right on the clean image; and right on both.
+    """
+
+    clean_accuracy: float
+    adversarial_accuracy: float
+    n_samples: int
+    correct: tuple[bool, ...]
+    robust: tuple[bool, ...]
+
+
+def evaluate_attack(
+    model: nn.Module,
+    dataset: Dataset,
+    attack: Callable[..., Tensor],
+    *,
+    seed: int = 0,
+    batch_size: int = 256,
+    surrogate: Surrogate | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **options: object,
+) -> AttackReport:
+    """Attack every sample once, in eval mode.
+
+    A sample is robust if it is classified correctly without the attack and with it.
+
+    Args:
+        model: (batch, C, H, W) in [0, 1] -> logits.
+        dataset: Images and labels.
+        attack: One of ATTACKS, or a function with their signature.
+        seed: Of the attack's noise; batch i draws from (seed, i).
+        batch_size: Images at a time.
+        surrogate: Surrogate gradient for the attack, instead of the model's own; spikes do not change.
+        progress: Called with (samples done, samples) after each batch.
+        **options: For the attack: eps and whatever else it takes.
+    Raises: TrainingError: GSM-608 for options out of range.
+    """
+    was_training = model.training
+    model.eval()
+    correct: list[bool] = []
+    robust: list[bool] = []
+    try:
+        for i, (x, y) in enumerate(batches(dataset, batch_size, device_of(model))):
+            with using_surrogate(model, surrogate):
+                adversarial = attack(model, x, y, generator=torch_rng(seed, "attack", i), **options)
+            with torch.no_grad():
+                is_correct = model(x).argmax(1) == y
+                is_robust = is_correct & (model(adversarial).argmax(1) == y)
+            correct += is_correct.tolist()
+            robust += is_robust.tolist()
+            if progress is not None:
+                progress(len(correct), dataset.n_samples)
+    finally:
+        model.train(was_training)
+    return AttackReport(
+        clean_accuracy=sum(correct) / len(correct),
+        adversarial_accuracy=sum(robust) / len(robust),
+        n_samples=len(correct),
+        correct=tuple(correct),
+        robust=tuple(robust),
+    )

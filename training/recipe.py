@@ -1,0 +1,261 @@
+"""Recipes: TOML files that say everything a training run depends on. docs/reference/recipes.md lists the fields."""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import TrainingError
+
+FOLDER = Path(__file__).parent / "recipes"
+
+
+def _fraction(value: Any) -> Any:
+    """ "8/255" as a number; anything else as it is."""
+    if isinstance(value, str):
+        try:
+            return float(Fraction(value))
+        except (ValueError, ZeroDivisionError):
+            return value
+    return value
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Pixel = Annotated[float, BeforeValidator(_fraction), Field(gt=0, le=1)]
+Sizes = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], Field(strict=False)]
+Channels = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=65535)] | Literal["A"], ...], Field(strict=False, min_length=1, max_length=200)
+]
+
+
+class Table(BaseModel):
+    """A table of a recipe: unknown keys are refused, numbers are not made from text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class About(Table):
+    """[recipe]. threads: torch's, part of the recipe because sums depend on how they are split."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+    description: str = ""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    threads: Annotated[int, Field(ge=1, le=256)] = 2
+
+
+class Data(Table):
+    """[data]. limit: use at most so many training images. pad: pixels of the random crop."""
+
+    name: Annotated[str, Field(min_length=1)]
+    limit: Annotated[int, Field(ge=2)] | None = None
+    augment: Literal["none", "crop", "crop-flip"] = "none"
+    pad: Annotated[int, Field(ge=0, le=64)] = 0
+
+
+class Validation(Table):
+    """[validation]: the part of the training set that chooses the epoch. limit: attack at most so many images."""
+
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    limit: Annotated[int, Field(ge=1)] | None = None
+    attack_steps: Annotated[int, Field(ge=1, le=10_000)] = 10
+
+
+class Model(Table):
+    """[model]. The VGGs take no sizes; hidden also serves the mlp."""
+
+    builder: Literal["mlp", "convnet", "vgg5", "vgg11", "vgg16"] = "convnet"
+    channels: Channels | None = None
+    hidden: Sizes | None = None
+    kernel: Literal[1, 3, 5, 7] | None = None
+    batch_norm: bool | None = None
+
+    @model_validator(mode="after")
+    def _sizes_fit_builder(self) -> "Model":
+        takes = {"mlp": {"hidden", "batch_norm"}, "convnet": {"channels", "hidden", "kernel", "batch_norm"}}
+        surplus = set(self.options()) - takes.get(self.builder, set())
+        if surplus:
+            raise ValueError(f"builder {self.builder!r} does not take {', '.join(sorted(surplus))}")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """The sizes that are given."""
+        return {k: v for k, v in self.model_dump(exclude={"builder"}).items() if v is not None}
+
+
+class Trades(Table):
+    """[STAGE.trades]: adversarial training; without this table a stage trains on clean images.
+
+    attack: what finds x': "pgd" (steps, step_size) or "rfgsm" (alpha), both on the KL divergence.
+    """
+
+    beta: NotNegative
+    eps: Pixel
+    attack: Literal["pgd", "rfgsm"] = "pgd"
+    steps: Annotated[int, Field(ge=1, le=1000)] = 10
+    step_size: Pixel | None = None
+    alpha: Pixel | None = None
+
+    @model_validator(mode="after")
+    def _alpha_within_eps(self) -> "Trades":
+        if self.alpha is not None and self.alpha > self.eps:
+            raise ValueError(f"alpha {self.alpha} is larger than eps {self.eps}")
+        return self
+
+
+class Fit(Table):
+    """What every trained stage has: [dense], [finetune]."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    batch_size: Annotated[int, Field(ge=2, le=65536)] = 64
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    lr: Positive = 0.1
+    schedule: Literal["cosine", "constant"] = "cosine"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: NotNegative = 5e-4
+    trades: Trades | None = None
+
+
+class Hydra(Fit):
+    """[prune] with method = "hydra": train scores."""
+
+    method: Literal["hydra"]
+    density: Annotated[float, Field(gt=0, le=1)]
+
+
+class Magnitude(Table):
+    """[prune] with method = "magnitude": keep the largest weights of each layer, or of the whole network."""
+
+    method: Literal["magnitude"]
+    density: Annotated[float, Field(gt=0, le=1)]
+    scope: Literal["layer", "network"] = "layer"
+
+
+class Convert(Table):
+    """[convert]: thresholds from `batches` batches run for `steps` steps, then T = n_steps."""
+
+    n_steps: Annotated[int, Field(ge=1, le=10_000)] = 8
+    percentile: Annotated[float, Field(gt=0, le=100)] = 99.7
+    scale: Positive = 0.3
+    batches: Annotated[int, Field(ge=1)] = 11
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    steps: Annotated[int, Field(ge=1)] = 100
+    reset: Literal["zero", "subtract"] = "zero"
+    leak: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class Snn(Fit):
+    """[snn]: fine-tuning of the spiking network. min_threshold: trained thresholds are kept above it."""
+
+    surrogate: Literal["triangle", "arctan", "rectangular", "exponential", "straight-through"] = "triangle"
+    surrogate_width: Positive = 1.0
+    detach_reset: bool = False
+    train_thresholds: bool = False
+    min_threshold: Positive = 0.03
+
+
+class Recipe(Table):
+    """A whole run. Equal recipes on equal data give bit-identical checkpoints on one machine."""
+
+    recipe: About
+    data: Data
+    validation: Validation = Validation()
+    model: Model = Model()
+    dense: Fit
+    prune: Annotated[Hydra | Magnitude, Field(discriminator="method")]
+    finetune: Fit
+    convert: Convert = Convert()
+    snn: Snn
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.recipe.name
+
+    @property
+    def seed(self) -> int:
+        """What every random choice of the run comes from."""
+        return self.recipe.seed
+
+    def with_seed(self, seed: int) -> "Recipe":
+        """The same recipe with another seed."""
+        return parse_recipe({**self.to_dict(), "recipe": {**self.recipe.model_dump(), "seed": seed}}, where=self.name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values, without what is not set."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def sha256(self) -> str:
+        """Digest of all that the run depends on: everything but the description."""
+        fields = self.model_dump(mode="json", exclude={"recipe": {"description"}})
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def list_recipes() -> tuple[str, ...]:
+    """The bundled recipes."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """Read a recipe: a bundled one by its name, any other by its path.
+
+    Raises: TrainingError: GSM-604 if there is none, it is no TOML, or a field is missing, unknown or out of range.
+    """
+    name = str(name_or_path)
+    bundled = name in list_recipes()
+    path = FOLDER / f"{name}.toml" if bundled else Path(name_or_path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        closest = difflib.get_close_matches(name, list_recipes(), n=1)
+        raise TrainingError(
+            "GSM-604",
+            "no such recipe",
+            found=name,
+            expected=f"{', '.join(list_recipes())}, or the path of a TOML file",
+            remedy=f"did you mean {closest[0]!r}?" if closest else "",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError("GSM-604", "recipe cannot be read", where=str(path), found=error) from None
+    except tomllib.TOMLDecodeError as error:
+        raise TrainingError("GSM-604", "recipe is not TOML", where=str(path), found=error) from None
+    return parse_recipe(content, where=f"recipe {name}" if bundled else str(path))
+
+
+def parse_recipe(content: dict[str, Any], *, where: str) -> Recipe:
+    """A recipe from its tables.
+
+    Raises: TrainingError: GSM-604 naming the field, what was found and what was expected.
+    """
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        mistakes = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        first, more = mistakes[0], len(mistakes) - 1
+        branches = {"hydra", "magnitude", "int", "literal['A']"}  # what pydantic adds to the place for unions
+        field = ".".join(str(part) for part in first["loc"] if part not in branches) or "recipe"
+        missing = first["type"] in ("missing", "union_tag_not_found")
+        raise TrainingError(
+            "GSM-604",
+            f"not a valid recipe{f' ({more} more mistakes)' if more else ''}",
+            where=f"{where}: {field}",
+            found="nothing" if missing else _short(first["input"]),
+            expected=_expected(first["type"], first["msg"]),
+            remedy="docs/reference/recipes.md lists the fields",
+        ) from None
+
+
+def _expected(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "no such field"
+    return message.removeprefix("Value error, ").removeprefix("Input should be ")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
