@@ -8,3 +8,6 @@ from .engine import simulate as simulate
 from .errors import SimulationError as SimulationError
 from .reference import Trace as Trace
 from .reference import run_reference as run_reference
+from .verify import Divergence as Divergence
+from .verify import SpikeComparison as SpikeComparison
+from .verify import compare_spikes as compare_spikes

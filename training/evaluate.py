@@ -22,7 +22,7 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
-def evaluate(model: nn.Module, dataset: Dataset, *, batch_size: int = 256) -> float:
+def accuracy(model: nn.Module, dataset: Dataset, *, batch_size: int = 256) -> float:
     """Share of the data set that the model classifies correctly, in eval mode; the mode is left as it was."""
     was_training = model.training
     model.eval()

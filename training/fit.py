@@ -2,21 +2,20 @@
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from math import cos, isfinite, nan, pi
+from math import isfinite, nan
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..compiler import Array, write_text
-from .attacks import evaluate_attack, pgd, rfgsm
+from .attacks import evaluate_attack, pgd
 from .errors import TrainingError
-from .evaluate import evaluate
-from .losses import cross_entropy, trades
+from .evaluate import accuracy
+from .objective import make_objective
+from .optimizer import clamp_thresholds, make_optimizer, set_learning_rate
 from .progress import Progress
-from .recipe import Fit, Snn, Trades
+from .recipe import Fit, Trades
 from .resume import (
     TrainingState,
     load_model_arrays,
@@ -26,8 +25,6 @@ from .resume import (
 )
 from .session import Session
 from .torch_network import TorchNetwork
-
-Objective = Callable[[nn.Module, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +132,7 @@ def fit(model: TorchNetwork, stage: str, settings: Fit, session: Session) -> Fit
 
 def validate(model: TorchNetwork, adversary: Trades | None, session: Session) -> dict[str, float]:
     """Accuracies on the validation set: "clean"; with an adversary also "robust", under PGD of the same eps."""
-    score = {"clean": evaluate(model, session.validation)}
+    score = {"clean": accuracy(model, session.validation)}
     if adversary is not None:
         settings = session.recipe.validation
         subset = session.validation.limit(settings.limit) if settings.limit else session.validation
@@ -154,49 +151,6 @@ def log_epoch(
     session.history.append(record | {f"validation_{name}": value for name, value in validation.items()})
     if session.log_path is not None:
         write_text(session.log_path, "".join(f"{json.dumps(line)}\n" for line in session.history))
-
-
-def make_objective(adversary: Trades | None) -> Objective:
-    """The loss of a stage: cross-entropy, or TRADES with the attack that the recipe names."""
-    if adversary is None:
-        return lambda model, x, y, generator: cross_entropy(model, x, y)
-    chosen = adversary
-
-    def attack(model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        if chosen.attack == "rfgsm":
-            return rfgsm(model, x, y, eps=chosen.eps, alpha=chosen.alpha, loss="kl", generator=generator)
-        return pgd(
-            model, x, y, eps=chosen.eps, n_steps=chosen.steps, step_size=chosen.step_size, loss="kl",
-            generator=generator,
-        )  # fmt: skip
-
-    return lambda model, x, y, generator: trades(
-        model, x, y, beta=chosen.beta, attack=attack, generator=generator
-    )
-
-
-def make_optimizer(parameters: list[nn.Parameter], settings: Fit) -> torch.optim.Optimizer:
-    """SGD with momentum, or Adam; weight decay is coupled (L2) and acts on every parameter."""
-    if settings.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
-    return torch.optim.SGD(
-        parameters, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
-    )
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, settings: Fit, epoch: int) -> None:
-    """lr, or lr (1 + cos(pi epoch / epochs)) / 2 with epoch from 0. Source: HYDRA's code."""
-    factor = (1 + cos(pi * epoch / settings.epochs)) / 2 if settings.schedule == "cosine" else 1.0
-    for group in optimizer.param_groups:
-        group["lr"] = settings.lr * factor
-
-
-def clamp_thresholds(model: TorchNetwork, settings: Fit) -> None:
-    """Keep trained thresholds above the recipe's minimum."""
-    if isinstance(settings, Snn):
-        with torch.no_grad():
-            for threshold in model.thresholds():
-                threshold.clamp_min_(settings.min_threshold)
 
 
 def _finite(loss: Tensor, stage: str, epoch: int, batch: int) -> float:

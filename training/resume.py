@@ -98,7 +98,7 @@ def load_state(path: Path, fingerprint: Fingerprint) -> TrainingState:
     """
     header, arrays, _ = read_container(path, "training-state", STATE_VERSION)
     check_fingerprint(header.get("fingerprint"), fingerprint, where=str(path))
-    groups: dict[str, dict[str, Array]] = {"model": {}, "optimizer": {}, "best": {}}
+    groups: dict[str, Any] = {"model": {}, "optimizer": {}, "best": {}}
     try:
         for key, array in arrays.items():
             group, name = key.split("/", 1)

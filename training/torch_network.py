@@ -99,7 +99,7 @@ class TorchNetwork(nn.Module):
         return replace(
             self.network,
             connections=tuple(c.to_connection() for c in self._connections()),
-            populations=tuple(p.to_population() for p in self._populations()),
+            populations=tuple(p.to_population() for p in self.populations_in_order()),
         )
 
     def weight_maps(self) -> dict[str, TorchWeights]:
@@ -122,13 +122,14 @@ class TorchNetwork(nn.Module):
 
     def thresholds(self) -> list[nn.Parameter]:
         """The thresholds that are trained."""
-        thresholds = (getattr(p, "threshold", None) for p in self._populations())
+        thresholds = (getattr(p, "threshold", None) for p in self.populations_in_order())
         return [t for t in thresholds if isinstance(t, nn.Parameter)]
 
     def _connections(self) -> list[TorchConnection]:
         return [c for c in self.connections if isinstance(c, TorchConnection)]
 
-    def _populations(self) -> list[TorchPopulation]:
+    def populations_in_order(self) -> list[TorchPopulation]:
+        """The populations as modules, in the network's order."""
         return [p for p in self.populations if isinstance(p, TorchPopulation)]
 
     def _steps(self, x: Tensor, n_steps: int | None) -> tuple[Tensor, int]:
@@ -156,7 +157,7 @@ class TorchNetwork(nn.Module):
         """
         emitted: dict[str, Tensor] = {}
         readout: Tensor | None = None
-        populations = {p.like.name: p for p in self._populations()}
+        populations = {p.like.name: p for p in self.populations_in_order()}
         waiting = Counter(c.source for c in self.network.connections)
         for name in self.order:
             population = populations[name]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .attack import attack
-from .compile import compile_
+from .compile import compile
 from .demo import demo
 from .diff import diff
 from .doctor import doctor
@@ -50,7 +50,7 @@ for name, verb in (
     ("demo", demo),
     ("train", train),
     ("attack", attack),
-    ("compile", compile_),
+    ("compile", compile),
     ("simulate", simulate),
     ("energy", energy),
     ("inspect", inspect),

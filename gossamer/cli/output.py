@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from ..report.text import clean
+
 PIPE_CLOSED = 128 + 13  # what a shell reports for a program that SIGPIPE ended
 
 
@@ -40,11 +42,6 @@ def render(*parts: Any, like: TextIO | None = None) -> str:
             console.print(part, soft_wrap=isinstance(part, str))
     lines = capture.get().split("\n")
     return "\n".join(line.rstrip() for line in lines)
-
-
-def clean(text: object) -> str:
-    """Text that cannot steer a terminal: a file's names and messages may hold anything."""
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(text))
 
 
 def _write(stream: TextIO, text: str) -> None:

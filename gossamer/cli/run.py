@@ -6,7 +6,8 @@ from typing import Any
 
 import typer
 
-from .output import clean, note, print_json
+from ..report.text import clean
+from .output import note, print_json
 
 REFUSED, INTERRUPTED = 2, 130
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # typer does not name the class of all usage errors

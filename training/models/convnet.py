@@ -24,8 +24,9 @@ def convnet(
 ) -> Network:
     """Convolutions with batch norm and ReLU, 2x2 average pooling at "A", then dense layers.
 
-    Convolutions have stride 1, "same" padding and no bias. Pooling stands after the activation, as the first map of the next connection: there it averages spikes once the
-    network is converted, and it is linear, so compiling fuses it into the weights.
+    Convolutions have stride 1, "same" padding and no bias. Pooling stands after the activation, as the first map of
+    the next connection: there it averages spikes once the network is converted, and it is linear, so compiling fuses
+    it into the weights.
 
     Args:
         input_shape: (channels, height, width).

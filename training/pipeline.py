@@ -1,0 +1,201 @@
+"""Run a recipe: stage after stage, a checkpoint for each, resumable at any moment."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..compiler import Network, load_checkpoint, save_checkpoint
+from .data import Dataset, load_dataset, split_validation
+from .errors import TrainingError
+from .progress import ProgressCallback
+from .recipe import Recipe
+from .resume import Fingerprint, StateStore, check_fingerprint, load_state
+from .session import Session
+from .stages import STAGES, Stage, new_network
+
+STATE_FILE = "training-state.safetensors"
+LOG_FILE = "history.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """checkpoints: {stage: file}. history: one record per epoch and stage. final: the file of the last stage run."""
+
+    checkpoints: dict[str, Path]
+    history: list[dict[str, Any]]
+    final: Path
+
+
+def checkpoint_path(out_dir: Path, recipe: Recipe, stage: Stage) -> Path:
+    """The file that a stage writes."""
+    names: dict[Stage, str] = {
+        "dense": "1-dense",
+        "prune": "2-pruned",
+        "finetune": "3-sparse",
+        "convert": "4-converted",
+        "snn": "5-robust-snn" if recipe.snn.trades is not None else "5-snn",
+    }
+    return out_dir / f"{names[stage]}.safetensors"
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    out_dir: str | Path,
+    dataset_root: str | Path | None = None,
+    resume: bool = False,
+    stages: Sequence[Stage] | None = None,
+    progress: ProgressCallback | None = None,
+    save_every_s: float = 30.0,
+    device: str = "cpu",
+) -> RunResult:
+    """Train as a recipe says.
+
+    Equal recipes on equal data write bit-identical checkpoints on one machine, however often a run is killed and
+    resumed. For that, torch runs with the recipe's number of threads meanwhile, and nothing draws from global random
+    state. On other devices than the CPU equality is not promised.
+
+    Args:
+        recipe: What to do.
+        out_dir: Where checkpoints, the log (history.jsonl) and, while unfinished, the state go; made if missing.
+        dataset_root: The folder that holds the data sets; see `load_dataset`.
+        resume: True goes on with an unfinished run, keeps finished stages, and starts if there is nothing yet.
+            False starts anew over finished runs, but refuses to start over an unfinished one.
+        stages: Run only these; the first starts from the checkpoint of the stage before it. All if None.
+        progress: Told after every batch.
+        save_every_s: Seconds between two saved states within an epoch; each epoch's end saves one too.
+        device: "cpu", "cuda", ...
+    Returns: The files.
+    Raises: TrainingError: GSM-601 ... 605 for data, GSM-606 for another run's files or a missing checkpoint, GSM-607
+        if training diverges, GSM-608 for an unknown stage.
+    """
+    out_dir = Path(out_dir)
+    chosen = _in_order(stages)
+    train, validation = _data(recipe, None if dataset_root is None else Path(dataset_root))
+    fingerprint = _fingerprint(recipe, train, validation)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    store = StateStore(path=out_dir / STATE_FILE, fingerprint=fingerprint, every_s=save_every_s)
+    session = Session(
+        recipe=recipe, train=train, validation=validation, progress=progress, store=store,
+        log_path=out_dir / LOG_FILE, device=torch.device(device),
+    )  # fmt: skip
+    _begin(session, store, resume, [checkpoint_path(out_dir, recipe, stage) for stage in chosen])
+    with _threads(recipe.recipe.threads):
+        for stage in chosen:
+            _run_stage(stage, session, out_dir, fingerprint, keep=resume)
+    store.path.unlink(missing_ok=True)
+    checkpoints: dict[str, Path] = {stage: checkpoint_path(out_dir, recipe, stage) for stage in chosen}
+    return RunResult(checkpoints=checkpoints, history=session.history, final=checkpoints[chosen[-1]])
+
+
+def _run_stage(stage: Stage, session: Session, out_dir: Path, fingerprint: Fingerprint, *, keep: bool) -> None:
+    recipe = session.recipe
+    path = checkpoint_path(out_dir, recipe, stage)
+    if keep and path.exists():
+        _load(path, fingerprint)
+        return
+    before = list(STAGES)[list(STAGES).index(stage) - 1] if stage != "dense" else None
+    parent: str | None = None
+    if before is None:
+        network = new_network(session)
+    else:
+        network = _load(checkpoint_path(out_dir, recipe, before), fingerprint)
+        parent = network.metadata["sha256"]
+    result = STAGES[stage](network, session)
+    record = {
+        "stage": stage,
+        "epoch": result.epoch,
+        "validation": result.validation,
+        "recipe": recipe.to_dict(),
+        "seed": recipe.seed,
+        "dataset": recipe.data.name,
+        "parent": parent,
+        "fingerprint": fingerprint,
+    }
+    save_checkpoint(replace(result.network, metadata={"training": record}), path)
+
+
+def _begin(session: Session, store: StateStore, resume: bool, outputs: list[Path]) -> None:
+    """Take up what an earlier run has left, or clear it away."""
+    if not resume:
+        if store.path.exists():
+            raise TrainingError(
+                "GSM-606",
+                "an unfinished run lies in the output folder",
+                where=str(store.path),
+                remedy="go on with --resume, choose another --out, or delete the file",
+            )
+        for path in outputs:
+            path.unlink(missing_ok=True)
+    elif store.path.exists():
+        store.pending = load_state(store.path, store.fingerprint)
+        session.history.extend(store.pending.history)
+    elif session.log_path is not None and session.log_path.exists():
+        session.history.extend(_read_log(session.log_path))
+
+
+def _load(path: Path, fingerprint: Fingerprint) -> Network:
+    if not path.exists():
+        raise TrainingError(
+            "GSM-606",
+            "the checkpoint of the stage before is missing",
+            where=str(path),
+            remedy="run that stage first, or all of them",
+        )
+    network = load_checkpoint(path)
+    record = network.metadata.get("training")
+    check_fingerprint(record.get("fingerprint") if isinstance(record, dict) else None, fingerprint, where=str(path))
+    return network
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise TrainingError("GSM-606", "the log is damaged", where=str(path), found=error, remedy="delete it") from None
+
+
+def _data(recipe: Recipe, root: Path | None) -> tuple[Dataset, Dataset]:
+    dataset = load_dataset(recipe.data.name, "train", root=root)
+    if recipe.data.limit is not None:
+        dataset = dataset.limit(recipe.data.limit)
+    return split_validation(dataset, recipe.validation.fraction, recipe.seed)
+
+
+def _fingerprint(recipe: Recipe, train: Dataset, validation: Dataset) -> Fingerprint:
+    data = hashlib.sha256()
+    for part in (train.x, train.y, validation.x, validation.y):
+        data.update(part.tobytes())
+    return {
+        "recipe": recipe.sha256(),
+        "data": data.hexdigest(),
+        "version of gossamer": version("gossamer"),
+        "version of torch": torch.__version__,
+    }
+
+
+def _in_order(stages: Sequence[Stage] | None) -> list[Stage]:
+    if stages is None:
+        return list(STAGES)
+    unknown = [s for s in stages if s not in STAGES]
+    if unknown or not stages:
+        found = unknown[0] if unknown else "none"
+        raise TrainingError("GSM-608", "unknown stage", found=found, expected=", ".join(STAGES))
+    return [stage for stage in STAGES if stage in stages]
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
