@@ -1,6 +1,7 @@
-"""Checks that every array of the IR passes through: finite, of the right kind, read-only."""
+"""Checks that every array and number of the IR passes through: finite, of the right kind, in range, read-only."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,6 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import CompileError
 
 Array = NDArray[Any]
+T = TypeVar("T")
+
+LARGEST = (1 << 31) - 1  # neuron ids and geometry are 32-bit numbers in the kernels
+
+
+def number(value: float) -> Array:
+    """A coefficient's default: one float32 number."""
+    return read_only(np.asarray(value, np.float32))
 
 
 def parameter(value: ArrayLike, *, where: str) -> Array:
@@ -16,34 +25,91 @@ def parameter(value: ArrayLike, *, where: str) -> Array:
     Raises:
         CompileError: GSM-202 if a value is NaN or infinite, GSM-201 if it is no array of numbers.
     """
-    array = np.asarray(value)
-    if array.dtype.kind == "b" or array.dtype.kind not in "iuf":
-        raise CompileError("GSM-201", "not an array of numbers", where=where, found=array.dtype, expected="float or int")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise CompileError("GSM-201", "not an array of numbers", where=where, found=error) from None
+    if array.dtype.kind not in "iuf":
+        raise CompileError(
+            "GSM-201", "not an array of numbers", where=where, found=array.dtype, expected="float or int"
+        )
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
             n_bad = int((~np.isfinite(array)).sum())
             raise CompileError(
-                "GSM-202", "values are not finite", where=where, found=f"{n_bad} NaN or infinite of {array.size}",
-                expected="finite numbers", remedy="look for a diverged training run or a damaged export",
-            )  # fmt: skip
-        array = array.astype(np.float32, copy=False)
+                "GSM-202",
+                "values are not finite",
+                where=where,
+                found=f"{n_bad} NaN or infinite of {array.size}",
+                expected="finite numbers",
+                remedy="look for a diverged training run or a damaged export",
+            )
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32, copy=False)
         if not np.isfinite(array).all():
             raise CompileError("GSM-202", "values overflow float32", where=where, expected="|value| < 3.4e38")
-    return read_only(array)
+    return read_only(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def read_only(array: Array) -> Array:
-    """A contiguous array that cannot be written through; shares memory where it can."""
+    """The array contiguous and so that nobody can write to it: itself if that is so already, else a copy."""
     if array.flags.c_contiguous and not array.flags.writeable:
         return array
-    view = np.ascontiguousarray(array).reshape(array.shape).view()
-    view.flags.writeable = False
-    return view
+    copy = np.array(array, order="C")
+    copy.flags.writeable = False
+    return copy
+
+
+def whole(value: object, *, where: str, minimum: int = 0, maximum: int = LARGEST, code: str = "GSM-203") -> int:
+    """A whole number in a range, as a plain int.
+
+    Raises:
+        CompileError: `code` if it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not minimum <= value <= maximum:
+        raise CompileError(
+            code, "not a whole number in range", where=where, found=value, expected=f"{minimum}..{maximum}"
+        )
+    return int(value)
 
 
 def pair(value: int | tuple[int, int] | list[int], *, where: str, minimum: int) -> tuple[int, int]:
     """(rows, columns) from one number or two."""
-    numbers = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
-    if len(numbers) != 2 or any(not isinstance(n, (int, np.integer)) or n < minimum for n in numbers):
+    numbers = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(numbers) != 2:
         raise CompileError("GSM-201", "not a pair of whole numbers", where=where, found=value, expected=f">= {minimum}")
-    return int(numbers[0]), int(numbers[1])
+    rows, columns = (whole(n, where=where, minimum=minimum, code="GSM-201") for n in numbers)
+    return rows, columns
+
+
+def name_of(value: object, *, what: str) -> str:
+    """A name: printable text, so that it can stand in messages, tables and files.
+
+    Raises:
+        CompileError: GSM-204 if it is something else.
+    """
+    if not isinstance(value, str) or not 1 <= len(value) <= 200 or not value.isprintable():
+        found = ascii(value)
+        raise CompileError(
+            "GSM-204",
+            f"not a name for {what}",
+            found=found if len(found) <= 80 else f"{found[:80]}...",
+            expected="1..200 printable characters",
+        )
+    return value
+
+
+def flag(value: object, *, what: str) -> bool:
+    """True or False, as a plain bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{what} must be true or false, not {value!r}")
+    return bool(value)
+
+
+def tuple_of(values: Iterable[T], kind: Any, *, what: str) -> tuple[T, ...]:
+    """The values as a tuple, each of this type."""
+    parts = tuple(values)
+    for part in parts:
+        if not isinstance(part, kind):
+            raise TypeError(f"{what} cannot hold a {type(part).__name__}")
+    return parts

@@ -6,9 +6,11 @@ Written to a temporary file beside the target, synced, then renamed: a reader se
 Specified in docs/reference/formats.md.
 """
 
+import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,7 +36,12 @@ def write_container(
         CompileError: GSM-106 if the file cannot be written; what stood there before is left as it was.
     """
     stored = {name: np.ascontiguousarray(a).reshape(np.shape(a)) for name, a in arrays.items()}
-    text = json.dumps({**header, "arrays": {n: _array_sha256(a) for n, a in stored.items()}}, sort_keys=True)
+    try:
+        text = json.dumps({**header, "arrays": {n: _array_sha256(a) for n, a in stored.items()}}, sort_keys=True)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CompileError(
+            "GSM-106", "header or metadata hold what JSON cannot", where=str(path), found=error, expected="JSON values"
+        ) from None
     digest = _digest(kind, str(version), text)
     metadata = {"gossamer": kind, "version": str(version), "header": text, "sha256": digest}
     with atomic_path(path) as temporary:
@@ -52,33 +59,56 @@ def read_container(path: str | Path, kind: str, version: int) -> tuple[dict[str,
     found_kind = metadata["gossamer"]
     if found_kind != kind:
         raise CompileError(
-            "GSM-102", "another kind of Gossamer file", where=str(path), found=found_kind, expected=kind,
+            "GSM-102",
+            "another kind of Gossamer file",
+            where=str(path),
+            found=found_kind,
+            expected=kind,
             remedy="`gossamer inspect FILE` says what a file is",
-        )  # fmt: skip
+        )
     found_version = metadata.get("version", "")
-    if not found_version.isdigit() or int(found_version) > version:
+    if not re.fullmatch("[1-9][0-9]{0,8}", found_version):
+        raise CompileError("GSM-104", "file is damaged", where=f"{path}, field version", found=ascii(found_version))
+    if int(found_version) > version:
         raise CompileError(
-            "GSM-103", "written by a newer Gossamer", where=f"{path}, field version", found=found_version or "nothing",
-            expected=f"<= {version}", remedy="upgrade: pip install -U gossamer",
-        )  # fmt: skip
+            "GSM-103",
+            "written by a newer Gossamer",
+            where=f"{path}, field version",
+            found=found_version,
+            expected=f"<= {version}",
+            remedy="upgrade: pip install -U gossamer",
+        )
     text = metadata.get("header", "")
     if _digest(kind, found_version, text) != metadata.get("sha256"):
         raise CompileError("GSM-104", "header is damaged: its checksum does not match", where=str(path))
-    header = json.loads(text)
-    declared = header.pop("arrays", {})
+    header, declared = _parse(text, str(path))
     if set(declared) != set(arrays):
         raise CompileError(
             "GSM-104", "arrays do not match the header", where=str(path), found=sorted(set(declared) ^ set(arrays))
         )
     for name, array in arrays.items():
         if _array_sha256(array) != declared[name]:
-            raise CompileError("GSM-104", "array is damaged: its checksum does not match", where=f"{path}, array {name}")
+            raise CompileError(
+                "GSM-104", "array is damaged: its checksum does not match", where=f"{path}, array {name}"
+            )
     return header, arrays, metadata["sha256"]
 
 
 def container_kind(path: str | Path) -> str:
     """What kind of Gossamer file this is ("checkpoint", "graph", ...), without reading its arrays."""
     return _metadata(path)["gossamer"]
+
+
+def _parse(text: str, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The header without the arrays' checksums, and these."""
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CompileError("GSM-105", "the header is not JSON", where=where, found=error) from None
+    declared = header.pop("arrays", None) if isinstance(header, dict) else None
+    if not isinstance(declared, dict):
+        raise CompileError("GSM-105", "the header does not list the arrays", where=where)
+    return header, declared
 
 
 @contextmanager
@@ -90,12 +120,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent or ".", prefix=f".{target.name}.", suffix=".tmp")
-        os.close(handle)
-    except OSError as error:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    except (OSError, ValueError) as error:
         raise _cannot_write(target, error) from None
     temporary = Path(name)
     try:
+        os.close(handle)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -130,10 +160,10 @@ def _metadata(path: str | Path) -> dict[str, str]:
             metadata = file.metadata() or {}
     except FileNotFoundError:
         raise CompileError("GSM-101", "no such file", where=str(path)) from None
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise CompileError("GSM-101", "cannot read the file", where=str(path), found=error) from None
     except SafetensorError as error:
-        if b'"gossamer"' in Path(path).read_bytes()[:1_000_000]:
+        if b'"gossamer"' in _beginning(path):
             raise CompileError(
                 "GSM-104", "file is truncated or damaged", where=str(path), found=error, remedy="copy or make it again"
             ) from None
@@ -143,6 +173,15 @@ def _metadata(path: str | Path) -> dict[str, str]:
             "GSM-102", "not a Gossamer file", where=str(path), found="safetensors without a Gossamer header"
         )
     return metadata
+
+
+def _beginning(path: str | Path) -> bytes:
+    """What a damaged file begins with; nothing if it cannot be read any more."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(1_000_000)
+    except OSError:
+        return b""
 
 
 def _array_sha256(array: Array) -> str:
@@ -162,8 +201,11 @@ def _umask() -> int:
 
 
 def _cannot_write(path: Path, error: Exception) -> CompileError:
-    full = getattr(error, "errno", None) == 28 or "No space left" in str(error)
+    full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
     return CompileError(
-        "GSM-106", "disk is full" if full else "cannot write the file", where=str(path), found=error,
+        "GSM-106",
+        "disk is full" if full else "cannot write the file",
+        where=str(path),
+        found=error,
         remedy="free some room" if full else "check that the folder exists and may be written",
-    )  # fmt: skip
+    )

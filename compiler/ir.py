@@ -3,18 +3,15 @@
 Constructing a Network verifies it; a Network that exists is valid. Passes make new ones.
 """
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
-from graphlib import CycleError, TopologicalSorter
 from math import prod
 from typing import Any, Literal
 
-import numpy as np
-
-from .arrays import Array, parameter
+from .arrays import LARGEST, Array, flag, name_of, number, parameter, tuple_of, whole
 from .errors import CompileError
-from .maps import Dense, Map, Shape, Sparse, broadcastable
-from .neurons import DECAY_UNIT, Neuron
+from .maps import MAX_DELAY, Conv2d, Dense, Map, Scale, Shape, Sparse, SumPool2d, broadcastable
+from .neurons import Neuron
+from .topology import check_topology, topological_order
 
 Arithmetic = Literal["float32", "int"]
 PopulationKind = Literal["input", "spiking", "join", "relu", "readout"]
@@ -38,25 +35,33 @@ class Population:
     shape: Shape
     kind: PopulationKind = "spiking"
     neuron: Neuron | None = None
-    bias: Array = field(default_factory=lambda: np.float32(0))  # type: ignore[assignment,return-value]
-    unit: Array = field(default_factory=lambda: np.float32(1))  # type: ignore[assignment,return-value]
+    bias: Array = field(default_factory=lambda: number(0))
+    unit: Array = field(default_factory=lambda: number(1))
 
     def __post_init__(self) -> None:
-        where = f"population {self.name!r}"
-        if not self.name or not isinstance(self.name, str):
-            raise CompileError("GSM-204", "a population needs a name", found=self.name)
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
-        if len(self.shape) not in (1, 3) or min(self.shape) < 1:
+        where = f"population {name_of(self.name, what='a population')!r}"
+        if not isinstance(self.shape, (tuple, list)) or len(self.shape) not in (1, 3):
             raise CompileError(
-                "GSM-201", "not a population's shape", where=where, found=self.shape,
+                "GSM-201",
+                "not a population's shape",
+                where=where,
+                found=self.shape,
                 expected="(n,) or (channels, height, width)",
-            )  # fmt: skip
+            )
+        shape = tuple(whole(n, where=f"{where}, shape", minimum=1, code="GSM-201") for n in self.shape)
+        object.__setattr__(self, "shape", shape)
+        if prod(shape) > LARGEST:
+            raise CompileError(
+                "GSM-201", "too many neurons", where=where, found=prod(shape), expected=f"<= {LARGEST} per population"
+            )
         if self.kind not in ("input", "spiking", "join", "relu", "readout"):
             raise CompileError("GSM-206", "unknown kind of population", where=where, found=self.kind)
         needs_neuron = {"input": False, "spiking": True, "join": False, "relu": False}.get(self.kind)
         if needs_neuron is not None and needs_neuron != (self.neuron is not None):
             raise CompileError(
-                "GSM-206", f"a population of kind {self.kind!r} {'needs a' if needs_neuron else 'has no'} neuron", where=where
+                "GSM-206",
+                f"a population of kind {self.kind!r} {'needs a' if needs_neuron else 'has no'} neuron",
+                where=where,
             )
         for name in ("bias", "unit"):
             array = parameter(getattr(self, name), where=f"{where}, {name}")
@@ -64,10 +69,19 @@ class Population:
         if (self.unit <= 0).any():
             raise CompileError("GSM-203", "unit is not positive", where=where, found=self.unit.min(), expected="> 0")
         if self.neuron is not None:
-            arrays = {
+            arrays: dict[str, Any] = {
                 name: broadcastable(getattr(self.neuron, name), self.shape, where=f"{where}, {name}")
                 for name in ("threshold", "leak", "current_decay", "v_init")
             }
+            if self.kind == "readout" and self.neuron.reset != "none":
+                raise CompileError(
+                    "GSM-206",
+                    "a readout does not spike, so its membrane is never reset",
+                    where=where,
+                    found=f"reset {self.neuron.reset!r}",
+                    expected="reset 'none'",
+                    remedy="use `integrator`",
+                )
             object.__setattr__(self, "neuron", replace(self.neuron, **arrays))
 
     @property
@@ -94,15 +108,16 @@ class Connection:
     delay: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "maps", tuple(self.maps))
-        if not isinstance(self.delay, (int, np.integer)) or self.delay < 0:
-            raise CompileError("GSM-203", "not a delay", where=self.name, found=self.delay, expected="whole steps >= 0")
+        object.__setattr__(self, "maps", tuple_of(self.maps, Map, what="maps"))
+        object.__setattr__(self, "delay", whole(self.delay, where=f"{self.name}, delay"))
         delayed = [m for m in self.maps if isinstance(m, (Dense, Sparse)) and m.delays is not None]
         if delayed and len(self.maps) > 1:
             raise CompileError(
-                "GSM-201", "a map with a delay per synapse stands alone in its connection", where=self.name,
+                "GSM-201",
+                "a map with a delay per synapse stands alone in its connection",
+                where=self.name,
                 found=f"{len(self.maps)} maps",
-            )  # fmt: skip
+            )
 
     @property
     def name(self) -> str:
@@ -114,8 +129,9 @@ class Connection:
         """The shortest delay of any synapse of it."""
         shortest = 0
         for m in self.maps:
-            if isinstance(m, (Dense, Sparse)) and m.delays is not None and m.delays.size:
-                shortest = int(m.delays.min())
+            if isinstance(m, (Dense, Sparse)) and m.delays is not None:
+                weights = m.weights if isinstance(m, Sparse) else m.weight if m.mask is None else m.weight * m.mask
+                shortest = int(m.delays[weights != 0].min(initial=MAX_DELAY)) if weights.any() else 0
         return self.delay + shortest
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -155,11 +171,13 @@ class InputCoding:
     def __post_init__(self) -> None:
         if self.kind not in ("direct", "rate", "phase", "latency", "events"):
             raise CompileError("GSM-208", "unknown input coding", found=self.kind)
-        if not 1 <= self.phases <= 16 or not 1 <= self.levels <= 65535:
-            raise CompileError(
-                "GSM-208", "not an input coding", found=f"phases {self.phases}, levels {self.levels}",
-                expected="1..16 phases, 1..65535 levels",
-            )  # fmt: skip
+        for name, minimum, maximum in (("phases", 1, 16), ("levels", 1, 65535), ("seed", 0, (1 << 63) - 1)):
+            value = whole(
+                getattr(self, name), where=f"input coding, {name}", minimum=minimum, maximum=maximum, code="GSM-208"
+            )
+            object.__setattr__(self, name, value)
+        for name in ("weighted", "graded"):
+            object.__setattr__(self, name, flag(getattr(self, name), what=f"input coding, {name}"))
 
     @property
     def is_real(self) -> bool:
@@ -188,31 +206,28 @@ class Network:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "populations", tuple(self.populations))
-        object.__setattr__(self, "connections", tuple(self.connections))
-        check_topology(self.populations, self.connections, self.output, self.n_steps)
+        name_of(self.name, what="a network")
+        object.__setattr__(self, "populations", tuple_of(self.populations, Population, what="populations"))
+        object.__setattr__(self, "connections", tuple_of(self.connections, Connection, what="connections"))
+        check_topology(self.populations, self.connections, self.output)
+        check_options(self)
         for connection in self.connections:
             shape = connection.output_shape(self[connection.source].shape)
             target = self[connection.target]
             if prod(shape) != target.n_neurons or (len(shape) == len(target.shape) and shape != target.shape):
                 raise CompileError(
-                    "GSM-201", "connection does not fit its target", where=connection.name, found=shape,
+                    "GSM-201",
+                    "connection does not fit its target",
+                    where=connection.name,
+                    found=shape,
                     expected=str(target.shape),
-                )  # fmt: skip
-        topological_order(self.populations, self.connections)
-        if self.arithmetic not in ("float32", "int"):
-            raise CompileError("GSM-207", "unknown arithmetic", found=self.arithmetic, expected="float32 or int")
-        if self.arithmetic == "int":
-            for population in self.populations:
-                check_integer_population(population)
-            for connection in self.connections:
+                )
+            if self.arithmetic == "int":
                 for m in connection.maps:
-                    weights = getattr(m, "weight", getattr(m, "weights", getattr(m, "scale", None)))
-                    if weights is not None and weights.dtype.kind == "f":
-                        raise CompileError(
-                            "GSM-207", "integer arithmetic with float weights", where=connection.name,
-                            remedy="quantize the network: --weight-bits 8",
-                        )  # fmt: skip
+                    _check_integer_map(m, where=connection.name)
+        for population in self.populations:
+            check_arithmetic(population, self.arithmetic)
+        topological_order(self.populations, self.connections)
 
     def __getitem__(self, name: str) -> Population:
         for population in self.populations:
@@ -237,92 +252,84 @@ class Network:
         return f"<Network {self.name!r} {self.arithmetic}, T={self.n_steps}: {shapes}{more}>"
 
 
-def check_topology(
-    populations: tuple[Population, ...], links: tuple[Any, ...], output: str, n_steps: int
-) -> None:
-    """Refuse doubled names, links to nowhere, no or several inputs, an unfed population, an unknown output."""
-    names = [p.name for p in populations]
-    doubled = [name for name, n in Counter(names).items() if n > 1]
-    if doubled:
-        raise CompileError("GSM-204", "two populations share a name", found=doubled[0])
-    for link in links:
-        for end in (link.source, link.target):
-            if end not in names:
-                raise CompileError(
-                    "GSM-204", "a connection names a population that does not exist",
-                    where=f"{link.source!r} -> {link.target!r}", found=end, expected=", ".join(names),
-                )  # fmt: skip
-    inputs = [p.name for p in populations if p.kind == "input"]
-    if len(inputs) != 1:
-        raise CompileError("GSM-206", "a network has one input population", found=inputs or "none")
-    fed = {link.target for link in links}
-    if inputs[0] in fed:
-        raise CompileError("GSM-206", "a connection ends in the input population", where=inputs[0])
-    for name in names:
-        if name not in fed and name != inputs[0]:
-            raise CompileError("GSM-206", "nothing is connected to a population", where=f"population {name!r}")
-    for p in populations:
-        if p.kind == "readout" and any(link.source == p.name for link in links):
-            raise CompileError("GSM-206", "a readout does not spike, so nothing can follow it", where=f"population {p.name!r}")
-    if output not in names or output == inputs[0]:
-        raise CompileError(
-            "GSM-206", "the output is no population of the network", found=output, expected=", ".join(names[1:])
-        )
-    if not isinstance(n_steps, (int, np.integer)) or n_steps < 1:
-        raise CompileError("GSM-203", "a sample needs at least one step", where="n_steps", found=n_steps, expected=">= 1")
-
-
-def topological_order(populations: tuple[Population, ...], links: tuple[Any, ...], *, all_links: bool = False) -> list[str]:
-    """Names so that every source stands before its targets, within one step (links of delay 0), or over all links.
-
-    Among populations that are free to go, the declared order is kept.
+def check_options(network: Any) -> None:
+    """Check the fields that a Network and a SynapticGraph have in common beside their parts, and make them plain.
 
     Raises:
-        CompileError: GSM-205 if the links form a cycle.
+        CompileError: GSM-203, GSM-207 for what is out of range. TypeError for what is of the wrong type.
     """
-    position = {p.name: i for i, p in enumerate(populations)}
-    sorter: TopologicalSorter[str] = TopologicalSorter({p.name: () for p in populations})
-    for link in links:
-        if all_links or link.min_delay == 0:
-            sorter.add(link.target, link.source)
-    try:
-        sorter.prepare()
-    except CycleError as error:
-        raise CompileError(
-            "GSM-205", "populations feed each other within one step", found=" -> ".join(error.args[1]),
-            expected="every cycle to hold a delay of at least one step",
-            remedy="set delay=1 on the connection that closes the cycle",
-        ) from None  # fmt: skip
-    order: list[str] = []
-    ready = sorted(sorter.get_ready(), key=position.__getitem__)
-    while ready:
-        name = ready.pop(0)
-        order.append(name)
-        sorter.done(name)
-        ready = sorted([*ready, *sorter.get_ready()], key=position.__getitem__)
-    return order
+    object.__setattr__(network, "n_steps", whole(network.n_steps, where="n_steps", minimum=1))
+    resets = flag(network.reset_between_samples, what="reset_between_samples")
+    object.__setattr__(network, "reset_between_samples", resets)
+    if network.arithmetic not in ("float32", "int"):
+        raise CompileError("GSM-207", "unknown arithmetic", found=network.arithmetic, expected="float32 or int")
+    if not isinstance(network.coding, InputCoding) or not isinstance(network.metadata, dict):
+        raise TypeError("coding must be an InputCoding and metadata a dict")
 
 
-def check_integer_population(population: Population) -> None:
-    """Refuse (GSM-207) what Loihi's integer state cannot hold: floats, thresholds or biases past 17 bits."""
-    where = f"population {population.name!r}"
-    limit = (1 << 17) - 1
+def check_arithmetic(population: Population, arithmetic: Arithmetic) -> None:
+    """Refuse coefficients that the arithmetic cannot hold.
+
+    float32: a unit other than 1, decays past 1. int (Loihi's state): floats other than 0, thresholds or biases past
+    17 bits.
+
+    Raises:
+        CompileError: GSM-203, GSM-207.
+    """
+    where, neuron = f"population {population.name!r}", population.neuron
+    if arithmetic == "float32":
+        if (population.unit != 1).any():
+            raise CompileError("GSM-207", "float32 arithmetic has unit 1", where=where, found=population.unit.max())
+        for name in ("leak", "current_decay"):
+            if neuron is not None and (getattr(neuron, name) > 1).any():
+                found = getattr(neuron, name).max()
+                raise CompileError("GSM-203", "decay is outside its range", where=where, found=found, expected="0..1")
+        return
     if population.kind == "relu":
         raise CompileError("GSM-207", "integer arithmetic has no ReLU", where=where, remedy="convert the ANN to an SNN")
+    limit = (1 << 17) - 1
     arrays = {"bias": population.bias}
-    if population.neuron is not None:
-        names = ("threshold", "leak", "current_decay", "v_init")
-        arrays |= {name: getattr(population.neuron, name) for name in names}
+    if neuron is not None:
+        arrays |= {name: getattr(neuron, name) for name in ("threshold", "leak", "current_decay", "v_init")}
     for name, array in arrays.items():
+        if array.dtype.kind == "f" and array.any():  # a default of 0 is 0 in any arithmetic
+            raise CompileError(
+                "GSM-207",
+                "integer arithmetic with a float coefficient",
+                where=f"{where}, {name}",
+                found=array.dtype,
+                remedy="quantize the network: --weight-bits 8",
+            )
+        largest = max(int(array.max()), -int(array.min()))
+        if largest > limit:
+            raise CompileError(
+                "GSM-207",
+                "coefficient does not fit 17 bits",
+                where=f"{where}, {name}",
+                found=largest,
+                expected=f"<= {limit}",
+                remedy="use fewer weight bits: a coarser unit makes thresholds smaller",
+            )
+
+
+def _check_integer_map(m: Map, *, where: str) -> None:
+    """Refuse (GSM-207) maps that integer arithmetic cannot compute: float parameters, averages, normalisation."""
+    if not isinstance(m, (Dense, Conv2d, Sparse, Scale, SumPool2d)):
+        raise CompileError("GSM-207", f"integer arithmetic has no {type(m).__name__}", where=where)
+    for name in ("weight", "weights", "scale", "bias", "shift"):
+        array = getattr(m, name, None)
+        if array is None:
+            continue
         if array.dtype.kind == "f":
             raise CompileError(
-                "GSM-207", "integer arithmetic with a float coefficient", where=f"{where}, {name}", found=array.dtype,
+                "GSM-207",
+                "integer arithmetic with float weights",
+                where=f"{where}, {name}",
                 remedy="quantize the network: --weight-bits 8",
-            )  # fmt: skip
-        if name in ("bias", "threshold", "v_init") and array.size and int(np.abs(array.astype(np.int64)).max()) > limit:
+            )
+        largest = max(int(array.max(initial=0)), -int(array.min(initial=0)))
+        limit = (1 << 17) - 1 if name in ("bias", "shift") else (1 << 15) - 1
+        if largest > limit:
             raise CompileError(
-                "GSM-207", "coefficient does not fit 17 bits", where=f"{where}, {name}", found=int(np.abs(array).max()),
-                expected=f"<= {limit}", remedy="use fewer weight bits: a coarser unit makes thresholds smaller",
-            )  # fmt: skip
-    if population.neuron is not None and int(population.neuron.leak.max()) > DECAY_UNIT:
-        raise CompileError("GSM-207", "decay is outside its range", where=where, expected=f"0..{DECAY_UNIT}")
+                "GSM-207", "integer is too large", where=f"{where}, {name}", found=largest, expected=f"<= {limit}"
+            )

@@ -1,16 +1,18 @@
 """From a network to a synaptic graph: the pipeline on one page."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from .arrays import Array
 from .errors import CompileError
-from .graph import Csr, Projection, SharedCsr, SynapticGraph, index_dtype
-from .ir import Connection, Network
-from .maps import Conv2d, Dense, Scale, Sparse, SumPool2d, WeightMap
+from .graph import SynapticGraph
+from .ir import Arithmetic, Connection, Network
+from .maps import Conv2d, Dense, Scale, Shape, Sparse, SumPool2d
 from .matrix import chain_to_matrix, matrix_to_sparse
 from .passes import apply_masks, compose_maps, fold_batch_norm, fuse_average_pooling, quantize
 from .passes.quantize import weight_map
+from .projections import MAX_CHANNELS, MAX_KERNEL, Csr, Projection, SharedCsr, index_dtype
 
 
 def compile_network(
@@ -57,8 +59,13 @@ def to_synaptic_graph(network: Network, *, unroll: bool = False) -> SynapticGrap
         coding=network.coding,
         arithmetic=network.arithmetic,
         reset_between_samples=network.reset_between_samples,
-        metadata=dict(network.metadata),
+        metadata=_inherited(network.metadata),
     )
+
+
+def _inherited(metadata: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint's metadata as its graph's; the digest of the one is not that of the other."""
+    return {"checkpoint_sha256" if key == "sha256" else key: value for key, value in metadata.items()}
 
 
 def _project(network: Network, c: Connection, unroll: bool) -> Projection:
@@ -66,60 +73,75 @@ def _project(network: Network, c: Connection, unroll: bool) -> Projection:
     m = weight_map(c)
     pool = c.maps[0].kernel if len(c.maps) == 2 and isinstance(c.maps[0], SumPool2d) else (1, 1)
     if isinstance(m, Conv2d) and len(target) == 3 and not unroll:
-        return _share(c, m, pool)
+        return _share(c, m, pool, network.arithmetic)
     if unroll and pool != (1, 1):
         matrix, _, _ = chain_to_matrix(c.maps, source)
-        m, pool = matrix_to_sparse(matrix.astype(_weights_dtype(m)), target), (1, 1)
+        m, pool = matrix_to_sparse(matrix, target), (1, 1)
     elif not isinstance(m, Sparse):
         m = _by_source(m, c.maps[0].output_shape(source) if len(c.maps) == 2 else source)
     keep = m.weights != 0
-    row_start = np.concatenate([[0], np.cumsum(keep)])[m.row_start]
     return Csr(
-        source=c.source, target=c.target, row_start=row_start,
-        targets=m.targets[keep].astype(index_dtype(network[c.target].n_neurons)), weights=_narrow(m.weights[keep]),
-        delays=None if m.delays is None else m.delays[keep].astype(np.uint16), delay=c.delay, pool=pool,
-    )  # fmt: skip
+        source=c.source,
+        target=c.target,
+        row_start=np.concatenate([[0], np.cumsum(keep)])[m.row_start],
+        targets=m.targets[keep].astype(index_dtype(network[c.target].n_neurons)),
+        weights=_narrow(m.weights[keep], network.arithmetic),
+        delays=None if m.delays is None else m.delays[keep].astype(np.uint16),
+        delay=c.delay,
+        pool=pool,
+    )
 
 
-def _by_source(m: Dense | Conv2d | Scale, shape: tuple[int, ...]) -> Sparse:
+def _by_source(m: Dense | Conv2d | Scale, shape: Shape) -> Sparse:
     """A weight map as synapses by source, with their delays."""
     if isinstance(m, Dense):
         source, target = np.nonzero(m.weight.T)
-        row_start = np.searchsorted(source, np.arange(m.weight.shape[1] + 1))
-        delays = None if m.delays is None else m.delays[target, source]
         return Sparse(
-            row_start=row_start, targets=target, weights=m.weight[target, source], delays=delays, shape=m.weight.shape[:1]
+            row_start=np.searchsorted(source, np.arange(m.weight.shape[1] + 1)),
+            targets=target,
+            weights=m.weight[target, source],
+            delays=None if m.delays is None else m.delays[target, source],
+            shape=m.weight.shape[:1],
         )
     matrix, _, output_shape = chain_to_matrix((m,), shape)
-    return matrix_to_sparse(matrix.astype(_weights_dtype(m)), output_shape)
+    return matrix_to_sparse(matrix, output_shape)
 
 
-def _share(c: Connection, m: Conv2d, pool: tuple[int, int]) -> SharedCsr:
+def _share(c: Connection, m: Conv2d, pool: tuple[int, int], arithmetic: Arithmetic) -> SharedCsr:
+    c_out, per_group, *kernel = m.weight.shape
+    if max(kernel) > MAX_KERNEL or c_out > MAX_CHANNELS:
+        raise CompileError(
+            "GSM-301",
+            "kernel too large to share",
+            where=c.name,
+            found=m.weight.shape,
+            expected=f"<= {MAX_CHANNELS} channels, <= {MAX_KERNEL} rows and columns",
+            remedy="unroll it",
+        )
     out_channel, in_channel, ky, kx = np.nonzero(m.weight)
     values = m.weight[out_channel, in_channel, ky, kx]
-    channel = in_channel + (out_channel // (m.weight.shape[0] // m.groups)) * m.weight.shape[1]
+    channel = in_channel + (out_channel // (c_out // m.groups)) * per_group
     order = np.lexsort((out_channel, kx, ky, channel))
-    n_in = m.weight.shape[1] * m.groups
-    if max(m.weight.shape[2:]) > 255 or m.weight.shape[0] > 65535:
-        raise CompileError("GSM-301", "kernel too large to share", where=c.name, found=m.weight.shape, remedy="unroll it")
     return SharedCsr(
-        source=c.source, target=c.target, row_start=np.searchsorted(channel[order], np.arange(n_in + 1)).astype(np.int64),
-        out_channels=out_channel[order].astype(np.uint16), ky=ky[order].astype(np.uint8), kx=kx[order].astype(np.uint8),
-        weights=_narrow(values[order]), kernel=m.weight.shape[2:], stride=m.stride, padding=m.padding,
-        dilation=m.dilation, delay=c.delay, pool=pool,
-    )  # fmt: skip
+        source=c.source,
+        target=c.target,
+        row_start=np.searchsorted(channel[order], np.arange(per_group * m.groups + 1)),
+        out_channels=out_channel[order].astype(np.uint16),
+        ky=ky[order].astype(np.uint8),
+        kx=kx[order].astype(np.uint8),
+        weights=_narrow(values[order], arithmetic),
+        kernel=(kernel[0], kernel[1]),
+        stride=m.stride,
+        padding=m.padding,
+        dilation=m.dilation,
+        delay=c.delay,
+        pool=pool,
+    )
 
 
-def _weights_dtype(m: WeightMap) -> np.dtype[np.generic]:
-    weights = m.weights if isinstance(m, Sparse) else m.scale if isinstance(m, Scale) else m.weight
-    return weights.dtype
-
-
-def _narrow(weights: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
-    """The narrowest type that holds integer weights."""
-    if weights.dtype.kind == "f":
+def _narrow(weights: Array, arithmetic: Arithmetic) -> Array:
+    """Weights as a graph holds them: float32, or the narrowest integers."""
+    if arithmetic == "float32":
         return weights.astype(np.float32)
-    small = weights.size == 0 or (int(weights.min()) >= -128 and int(weights.max()) <= 127)
+    small = int(weights.min(initial=0)) >= -128 and int(weights.max(initial=0)) <= 127
     return weights.astype(np.int8 if small else np.int16)
-
-

@@ -6,15 +6,17 @@ Shapes are (channels, height, width), or (n,) for flat populations; flattening i
 """
 
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Array, pair, parameter, read_only
+from .arrays import Array, pair, parameter, read_only, whole
 from .errors import CompileError
 
 Shape = tuple[int, ...]
+
+MAX_DELAY = 65535  # of one synapse, held in 16 bits; a connection's own delay may be longer
 
 
 def _optional(value: Array | None, shape: Shape, *, where: str) -> Array | None:
@@ -32,9 +34,12 @@ def _mask(value: Array | None, shape: Shape, *, where: str) -> Array | None:
     mask = np.asarray(value)
     if mask.dtype != np.bool_ or mask.shape != shape:
         raise CompileError(
-            "GSM-201", "not a mask for these weights", where=where, found=f"{mask.dtype} {mask.shape}",
+            "GSM-201",
+            "not a mask for these weights",
+            where=where,
+            found=f"{mask.dtype} {mask.shape}",
             expected=f"bool {shape}",
-        )  # fmt: skip
+        )
     return read_only(mask)
 
 
@@ -66,9 +71,12 @@ class Dense:
         """(n_out,); refuses an input of the wrong size."""
         if prod(input_shape) != self.weight.shape[1]:
             raise CompileError(
-                "GSM-201", "dense map does not fit its input", found=f"input {input_shape} = {prod(input_shape)} values",
-                expected=f"{self.weight.shape[1]} values", remedy="check the order of the layers",
-            )  # fmt: skip
+                "GSM-201",
+                "dense map does not fit its input",
+                found=f"input {input_shape} = {prod(input_shape)} values",
+                expected=f"{self.weight.shape[1]} values",
+                remedy="check the order of the layers",
+            )
         return (self.weight.shape[0],)
 
 
@@ -89,16 +97,23 @@ class Conv2d:
 
     def __post_init__(self) -> None:
         weight = parameter(self.weight, where="Conv2d.weight")
-        if weight.ndim != 4:
+        if weight.ndim != 4 or min(weight.shape[2:]) < 1:
             raise CompileError(
-                "GSM-201", "not a stack of kernels", where="Conv2d.weight", found=weight.shape,
+                "GSM-201",
+                "not a stack of kernels",
+                where="Conv2d.weight",
+                found=weight.shape,
                 expected="(c_out, c_in / groups, kh, kw)",
-            )  # fmt: skip
-        if self.groups < 1 or weight.shape[0] % self.groups:
+            )
+        object.__setattr__(self, "groups", whole(self.groups, where="Conv2d.groups", minimum=1, code="GSM-201"))
+        if weight.shape[0] % self.groups:
             raise CompileError(
-                "GSM-201", "groups do not divide the output channels", where="Conv2d.groups", found=self.groups,
+                "GSM-201",
+                "groups do not divide the output channels",
+                where="Conv2d.groups",
+                found=self.groups,
                 expected=f"a divisor of {weight.shape[0]}",
-            )  # fmt: skip
+            )
         object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "bias", _optional(self.bias, weight.shape[:1], where="Conv2d.bias"))
         object.__setattr__(self, "mask", _mask(self.mask, weight.shape, where="Conv2d.mask"))
@@ -111,17 +126,22 @@ class Conv2d:
         n_in = self.weight.shape[1] * self.groups
         if len(input_shape) != 3 or input_shape[0] != n_in:
             raise CompileError(
-                "GSM-201", "convolution does not fit its input", found=input_shape, expected=f"({n_in}, height, width)",
+                "GSM-201",
+                "convolution does not fit its input",
+                found=input_shape,
+                expected=f"({n_in}, height, width)",
                 remedy="check the order of the layers and the number of channels",
-            )  # fmt: skip
-        return self.weight.shape[0], *_window(input_shape, self.weight.shape[2:], self.stride, self.padding, self.dilation)
+            )
+        return self.weight.shape[0], *window(
+            input_shape, self.weight.shape[2:], self.stride, self.padding, self.dilation
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sparse:
     """y = matrix @ x.ravel(), the matrix held by columns: for each input the list of its targets (CSR by source).
 
-    row_start: (n_in + 1,) int64. targets: (n_synapses,) ids of outputs, ascending within a row.
+    row_start: (n_in + 1,) int64. targets: (n_synapses,) ids of outputs, strictly ascending within a row.
     weights: (n_synapses,). delays: (n_synapses,) whole steps or None. shape: the output's shape.
     """
 
@@ -133,9 +153,10 @@ class Sparse:
 
     def __post_init__(self) -> None:
         weights = parameter(self.weights, where="Sparse.weights")
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        shape = tuple(whole(n, where="Sparse.shape", minimum=1, code="GSM-201") for n in self.shape)
+        object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "weights", weights)
-        object.__setattr__(self, "row_start", read_only(np.asarray(self.row_start, np.int64)))
+        object.__setattr__(self, "row_start", row_starts(self.row_start, where="Sparse.row_start"))
         object.__setattr__(self, "targets", read_only(np.asarray(self.targets)))
         object.__setattr__(self, "delays", _delays(self.delays, weights.shape, where="Sparse.delays"))
         check_csr(self.row_start, self.targets, weights, prod(self.shape), where="Sparse")
@@ -144,9 +165,11 @@ class Sparse:
         """The shape it was given."""
         if prod(input_shape) != len(self.row_start) - 1:
             raise CompileError(
-                "GSM-201", "sparse map does not fit its input", found=f"{prod(input_shape)} values",
+                "GSM-201",
+                "sparse map does not fit its input",
+                found=f"{prod(input_shape)} values",
                 expected=f"{len(self.row_start) - 1} values",
-            )  # fmt: skip
+            )
         return self.shape
 
 
@@ -165,11 +188,17 @@ class BatchNorm:
         object.__setattr__(self, "mean", mean)
         for name in ("variance", "gamma", "beta"):
             object.__setattr__(self, name, _optional(getattr(self, name), mean.shape, where=f"BatchNorm.{name}"))
-        if mean.ndim != 1 or (self.variance < 0).any() or not self.eps >= 0:
+        eps = float(self.eps)
+        object.__setattr__(self, "eps", eps)
+        usable = mean.ndim == 1 and 0 <= eps < inf and (self.variance >= 0).all() and (self.variance + eps > 0).all()
+        if not usable:
             raise CompileError(
-                "GSM-203", "not batch-norm statistics", where="BatchNorm", found=f"mean {mean.shape}, eps {self.eps}",
-                expected="(channels,) arrays, variance >= 0, eps >= 0",
-            )  # fmt: skip
+                "GSM-203",
+                "not batch-norm statistics",
+                where="BatchNorm",
+                found=f"mean {mean.shape}, eps {eps}",
+                expected="(channels,) arrays, variance >= 0, eps >= 0, not both 0",
+            )
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """As the input's."""
@@ -209,7 +238,7 @@ class AveragePool2d:
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(channels, h_out, w_out)."""
-        return input_shape[0], *_window(input_shape, self.kernel, self.stride, self.padding, (1, 1))
+        return input_shape[0], *window(input_shape, self.kernel, self.stride, self.padding, (1, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +254,7 @@ class SumPool2d:
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(channels, h_out, w_out)."""
-        return input_shape[0], *_window(input_shape, self.kernel, self.stride, self.padding, (1, 1))
+        return input_shape[0], *window(input_shape, self.kernel, self.stride, self.padding, (1, 1))
 
     @property
     def tiles(self) -> bool:
@@ -258,36 +287,88 @@ def broadcastable(array: Array, shape: Shape, *, where: str) -> Array:
     return array
 
 
+def row_starts(value: Array, *, where: str) -> NDArray[np.int64]:
+    """Row starts as read-only int64.
+
+    Raises:
+        CompileError: GSM-201 if they are no list of whole numbers.
+    """
+    starts = np.asarray(value)
+    if starts.dtype.kind not in "iu" or starts.ndim != 1 or starts.size < 1:
+        raise CompileError(
+            "GSM-201",
+            "not row starts",
+            where=where,
+            found=f"{starts.dtype} {starts.shape}",
+            expected="(n_rows + 1,) int64",
+        )
+    return read_only(starts.astype(np.int64, copy=False))
+
+
 def check_csr(row_start: Array, targets: Array, weights: Array, n_post: int, *, where: str) -> None:
-    """Refuse (GSM-201) row starts that do not ascend to the number of synapses, or targets outside the population."""
-    if targets.dtype.kind not in "iu" or row_start.ndim != 1 or row_start.size < 1:
-        raise CompileError("GSM-201", "not a CSR structure", where=where, found=f"targets {targets.dtype}")
-    starts_ok = row_start[0] == 0 and row_start[-1] == len(weights) == len(targets) and (np.diff(row_start) >= 0).all()
-    if not starts_ok:
+    """Refuse (GSM-201) what is no CSR structure: kernels follow it without looking.
+
+    Row starts ascend from 0 to the number of synapses. Targets are ids within the population and ascend strictly
+    within a row, so that no synapse is there twice.
+    """
+    n = len(weights) if weights.ndim == 1 else -1
+    if targets.dtype.kind not in "iu" or targets.shape != (n,):
         raise CompileError(
-            "GSM-201", "row starts do not partition the synapses", where=where, found=f"last {int(row_start[-1])}",
-            expected=f"ascending from 0 to {len(weights)} weights = {len(targets)} targets",
-        )  # fmt: skip
-    if len(targets) and (int(targets.max()) >= n_post or int(targets.min()) < 0):
+            "GSM-201",
+            "targets do not match the weights",
+            where=where,
+            found=f"targets {targets.dtype} {targets.shape}, weights {weights.shape}",
+        )
+    check_rows(row_start, n, where=where)
+    if n and (int(targets.max()) >= n_post or int(targets.min()) < 0):
         raise CompileError(
-            "GSM-201", "a target id is outside the population", where=where, found=int(targets.max()),
+            "GSM-201",
+            "a target id is outside the population",
+            where=where,
+            found=f"{targets.min()}..{targets.max()}",
             expected=f"0..{n_post - 1}",
-        )  # fmt: skip
+        )
+    begins_row = np.zeros(n + 1, np.bool_)
+    begins_row[row_start] = True
+    if not (begins_row[1:-1] | (targets[1:] > targets[:-1])).all():
+        raise CompileError("GSM-201", "targets do not ascend strictly within a row", where=where)
+
+
+def check_rows(row_start: Array, n: int, *, where: str) -> None:
+    """Refuse (GSM-201) row starts that do not ascend from 0 to n."""
+    # Compared, not subtracted: differences of hostile numbers overflow.
+    if row_start[0] != 0 or row_start[-1] != n or not (row_start[1:] >= row_start[:-1]).all():
+        raise CompileError(
+            "GSM-201",
+            "row starts do not partition the synapses",
+            where=where,
+            found=f"from {row_start[0]} to {row_start[-1]}",
+            expected=f"ascending from 0 to {n}",
+        )
 
 
 def _delays(value: Array | None, shape: Shape, *, where: str) -> Array | None:
     if value is None:
         return None
     delays = np.asarray(value)
-    if delays.dtype.kind not in "iu" or delays.shape != shape or (delays < 0).any():
+    usable = delays.dtype.kind in "iu" and delays.shape == shape and ((delays >= 0) & (delays <= MAX_DELAY)).all()
+    if not usable:
         raise CompileError(
-            "GSM-203", "not delays for these synapses", where=where, found=f"{delays.dtype} {delays.shape}",
-            expected=f"whole steps >= 0, {shape}",
-        )  # fmt: skip
+            "GSM-203",
+            "not delays for these synapses",
+            where=where,
+            found=f"{delays.dtype} {delays.shape}",
+            expected=f"0..{MAX_DELAY} whole steps, {shape}",
+        )
     return read_only(delays.astype(np.int32, copy=False))
 
 
-def _window(shape: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape) -> tuple[int, int]:
+def window(shape: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape) -> tuple[int, int]:
+    """(h_out, w_out) of a sliding window.
+
+    Raises:
+        CompileError: GSM-201 if there is no picture, or the window is larger than it.
+    """
     if len(shape) != 3:
         raise CompileError("GSM-201", "needs a picture", found=shape, expected="(channels, height, width)")
     size = [
@@ -304,10 +385,14 @@ def _check_pool(pool: AveragePool2d | SumPool2d) -> None:
         where = f"{type(pool).__name__}.{name}"
         object.__setattr__(pool, name, pair(getattr(pool, name), where=where, minimum=minimum))
     if any(2 * p > k for p, k in zip(pool.padding, pool.kernel, strict=True)):
-        raise CompileError("GSM-201", "padding is more than half the kernel", found=pool.padding, expected="<= kernel / 2")
+        raise CompileError(
+            "GSM-201", "padding is more than half the kernel", found=pool.padding, expected="<= kernel / 2"
+        )
 
 
 def _per_channel(input_shape: Shape, parameters: Shape, name: str) -> Shape:
     if input_shape[:1] != parameters:
-        raise CompileError("GSM-201", f"{name} does not fit its input", found=input_shape, expected=f"{parameters} channels")
+        raise CompileError(
+            "GSM-201", f"{name} does not fit its input", found=input_shape, expected=f"{parameters} channels"
+        )
     return input_shape

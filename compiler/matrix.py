@@ -14,7 +14,7 @@ Matrix = sparse.csr_array
 
 
 def to_matrix(m: Map, input_shape: Shape) -> tuple[Matrix, Array]:
-    """(n_out, n_in) matrix without stored zeros, and (n_out,) bias, so that y = matrix @ x + bias. Masks are applied."""
+    """(n_out, n_in) matrix without stored zeros, and (n_out,) bias: y = matrix @ x + bias. Masks are applied."""
     output_shape = m.output_shape(input_shape)
     n_out, n_in = prod(output_shape), prod(input_shape)
     match m:
@@ -45,12 +45,15 @@ def to_matrix(m: Map, input_shape: Shape) -> tuple[Matrix, Array]:
 
 
 def chain_to_matrix(maps: Sequence[Map], input_shape: Shape) -> tuple[Matrix, Array, Shape]:
-    """The product of a chain of maps: (matrix, bias, output shape)."""
-    matrix: Matrix = sparse.eye_array(prod(input_shape), dtype=np.float32, format="csr")
-    bias: Array = np.zeros(prod(input_shape), np.float32)
+    """The product of a chain of maps: (matrix, bias, output shape). Whole numbers stay whole: int64."""
+    dtype = np.int64 if maps and all(_is_integer(m) for m in maps) else np.float32
+    matrix: Matrix = sparse.eye_array(prod(input_shape), dtype=dtype, format="csr")
+    bias: Array = np.zeros(prod(input_shape), dtype)
     shape = input_shape
     for m in maps:
         step, step_bias = to_matrix(m, shape)
+        if dtype is np.int64:
+            step, step_bias = step.astype(dtype), step_bias.astype(dtype)
         matrix, bias, shape = (step @ matrix).tocsr(), step @ bias + step_bias, m.output_shape(shape)
     matrix.eliminate_zeros()
     return matrix, bias, shape
@@ -77,6 +80,13 @@ def pool_as_convolution(m: AveragePool2d | SumPool2d, n_channels: int) -> Conv2d
     if isinstance(m, AveragePool2d):
         weight = weight / np.float32(prod(m.kernel))
     return Conv2d(weight=weight, stride=m.stride, padding=m.padding, groups=n_channels)
+
+
+def _is_integer(m: Map) -> bool:
+    if isinstance(m, (BatchNorm, AveragePool2d, SumPool2d)):
+        return isinstance(m, SumPool2d)
+    arrays = (getattr(m, name, None) for name in ("weight", "weights", "scale", "bias", "shift"))
+    return all(a is None or a.dtype.kind in "iu" for a in arrays)
 
 
 def _diagonal(values: Array) -> Matrix:

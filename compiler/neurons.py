@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import Array, parameter
+from .arrays import Array, flag, number, parameter
 from .errors import CompileError
 
 DECAY_UNIT = 4096  # integer arithmetic states leak and current_decay in 1/4096 (Loihi: 12 bits)
@@ -39,10 +39,10 @@ class Neuron:
         differ only with a synaptic current.
     """
 
-    threshold: Array = field(default_factory=lambda: np.float32(1))  # type: ignore[assignment,return-value]
-    leak: Array = field(default_factory=lambda: np.float32(1))  # type: ignore[assignment,return-value]
-    current_decay: Array = field(default_factory=lambda: np.float32(0))  # type: ignore[assignment,return-value]
-    v_init: Array = field(default_factory=lambda: np.float32(0))  # type: ignore[assignment,return-value]
+    threshold: Array = field(default_factory=lambda: number(1))
+    leak: Array = field(default_factory=lambda: number(1))
+    current_decay: Array = field(default_factory=lambda: number(0))
+    v_init: Array = field(default_factory=lambda: number(0))
     reset: Reset = "subtract"
     comparator: Comparator = ">="
     update_order: UpdateOrder = "current-first"
@@ -53,27 +53,40 @@ class Neuron:
         for name in ("threshold", "leak", "current_decay", "v_init"):
             object.__setattr__(self, name, parameter(getattr(self, name), where=f"Neuron.{name}"))
         for name, allowed in (
-            ("reset", ("subtract", "zero", "none")), ("comparator", (">=", ">")),
-            ("update_order", ("current-first", "voltage-first")), ("bias_target", ("current", "membrane")),
-            ("reset_delay", (True, False)),
-        ):  # fmt: skip
+            ("reset", ("subtract", "zero", "none")),
+            ("comparator", (">=", ">")),
+            ("update_order", ("current-first", "voltage-first")),
+            ("bias_target", ("current", "membrane")),
+        ):
             if getattr(self, name) not in allowed:
                 raise CompileError(
-                    "GSM-203", "no such choice", where=f"Neuron.{name}", found=getattr(self, name), expected=str(allowed)
+                    "GSM-203",
+                    "no such choice",
+                    where=f"Neuron.{name}",
+                    found=getattr(self, name),
+                    expected=str(allowed),
                 )
+        object.__setattr__(self, "reset_delay", flag(self.reset_delay, what="Neuron.reset_delay"))
         if (self.threshold <= 0).any():
             raise CompileError(
-                "GSM-203", "threshold is not positive", where="Neuron.threshold", found=self.threshold.min(), expected="> 0",
+                "GSM-203",
+                "threshold is not positive",
+                where="Neuron.threshold",
+                found=self.threshold.min(),
+                expected="> 0",
                 remedy="a neuron that fires without input is a bias, not a negative threshold",
-            )  # fmt: skip
+            )
         for name in ("leak", "current_decay"):
             value = getattr(self, name)
             top = 1 if value.dtype.kind == "f" else DECAY_UNIT
             if (value < 0).any() or (value > top).any():
                 raise CompileError(
-                    "GSM-203", "decay is outside its range", where=f"Neuron.{name}", found=f"{value.min()}..{value.max()}",
+                    "GSM-203",
+                    "decay is outside its range",
+                    where=f"Neuron.{name}",
+                    found=f"{value.min()}..{value.max()}",
                     expected=f"0..{top}",
-                )  # fmt: skip
+                )
 
     @property
     def has_current(self) -> bool:
@@ -96,19 +109,26 @@ def leaky_integrate_and_fire(
 
 
 def cuba(
-    leak: ArrayLike, current_decay: ArrayLike, threshold: ArrayLike = 1.0, *, reset: Reset = "zero",
+    leak: ArrayLike,
+    current_decay: ArrayLike,
+    threshold: ArrayLike = 1.0,
+    *,
+    reset: Reset = "zero",
     comparator: Comparator = ">",
-) -> Neuron:  # fmt: skip
+) -> Neuron:
     """Current-based LIF: u = current_decay * u + I, v = leak * v + u. Defaults as on Loihi."""
     return Neuron(
-        threshold=np.asarray(threshold), leak=np.asarray(leak), current_decay=np.asarray(current_decay), reset=reset,
+        threshold=np.asarray(threshold),
+        leak=np.asarray(leak),
+        current_decay=np.asarray(current_decay),
+        reset=reset,
         comparator=comparator,
-    )  # fmt: skip
+    )
 
 
 def gate(threshold: ArrayLike = 1.0) -> Neuron:
     """Memoryless threshold: s = I >= threshold. 1 is an OR (max pooling over spikes), 2 of two inputs an AND."""
-    return Neuron(threshold=np.asarray(threshold), leak=np.float32(0), reset="none")  # type: ignore[arg-type]
+    return Neuron(threshold=np.asarray(threshold), leak=number(0), reset="none")
 
 
 def integrator(leak: ArrayLike = 1.0, *, current_decay: ArrayLike = 0.0) -> Neuron:

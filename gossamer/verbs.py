@@ -1,16 +1,16 @@
 """The verbs that join several folders: what the command line does, for Python."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .compiler import Network, SynapticGraph, compile_network
-from .hwmodels import EnergyReport, price
+from .compiler import Network, SynapticGraph, compile_network, load_checkpoint
+from .hwmodels import EnergyReport, GossamerError, price
 from .simulator import Activity, load_activity
 
 if TYPE_CHECKING:
-    from .training.attacks import AttackReport
-    from .training.data import Dataset
+    from .training import AttackReport, Dataset, Progress, Recipe, RunResult
 
 
 def compile(  # the builtin of this name is not meant, here or in `gossamer.compile`
@@ -50,3 +50,111 @@ def energy(run: Activity | str | Path, chips: str | Sequence[str]) -> dict[str, 
     layers = activity.layer_activities()
     names = [chips] if isinstance(chips, str) else chips
     return {name: price(layers, name, activity.n_samples, n_steps=activity.n_steps) for name in names}
+
+
+def from_nir(path: str | Path, *, framework: str | None = None, **stated: Any) -> Network:
+    """Read a network from a .nir file.
+
+    Args:
+        path: The file.
+        framework: "snntorch", "spikingjelly", "norse" or "sinabs": what its exporter means where NIR says nothing.
+        **stated: Any field of `gossamer.compiler.exchange.NirChoices`: reset, comparator, dt, n_steps, input_shape, ...
+    Raises: GossamerError: GSM-1xx for the file, GSM-303..307 for what it leaves open or what is not supported.
+    """
+    from .compiler.exchange import NirChoices, framework_choices
+    from .compiler.exchange import from_nir as read
+
+    if framework is not None:
+        return read(path, framework_choices(framework, **stated))
+    known = [field.name for field in fields(NirChoices)]
+    unknown = [name for name in stated if name not in known]
+    if unknown:
+        raise GossamerError("GSM-303", "no such choice", found=unknown[0], expected=", ".join(known))
+    return read(path, NirChoices(**stated))
+
+
+def to_nir(network: Network, path: str | Path, *, dt: float | None = None) -> None:
+    """Write a network to a .nir file, which `from_nir` reads back without being told anything.
+
+    Args:
+        network: In float32 arithmetic.
+        path: Where to; written atomically.
+        dt: Seconds per step; NIR states time constants in seconds. Default: that of the NIR module.
+    Raises: GossamerError: GSM-304 for what NIR cannot express, GSM-106 if the file cannot be written.
+    """
+    from .compiler.exchange import write_nir
+
+    write_nir(network, path, **({} if dt is None else {"dt": dt}))
+
+
+def train(
+    recipe: "Recipe | str | Path",
+    *,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    stages: Sequence[str] | None = None,
+    resume: bool = False,
+    seed: int | None = None,
+    progress: "Callable[[Progress], None] | None" = None,
+) -> "RunResult":
+    """Train as a recipe says; a checkpoint for each stage.
+
+    Args:
+        recipe: A recipe, the name of a bundled one, or the path of a TOML file.
+        out: Folder for the checkpoints; "runs/NAME" if None. Made if missing.
+        data_dir: The folder that holds the data sets; see `load_dataset`.
+        stages: Run only these of "dense", "prune", "finetune", "convert", "snn"; all if None.
+        resume: Go on with an unfinished run; the result is that of an uninterrupted one.
+        seed: Instead of the recipe's.
+        progress: Told after every batch.
+    Raises: GossamerError: GSM-601..608 for recipe, data and training, GSM-701 without torch.
+    """
+    needs_torch("training")
+    from .training import Recipe, load_recipe, run_recipe
+
+    plan = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    plan = plan if seed is None else plan.with_seed(seed)
+    folder = Path("runs", plan.name) if out is None else Path(out)
+    chosen: Any = stages  # run_recipe refuses unknown ones
+    return run_recipe(plan, out_dir=folder, dataset_root=data_dir, resume=resume, stages=chosen, progress=progress)
+
+
+def attack(
+    network: Network | str | Path,
+    dataset: "Dataset",
+    *,
+    attack: str = "pgd",
+    eps: float = 8 / 255,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> "AttackReport":
+    """Attack every sample once, with full knowledge of the network, and say how many are still classified correctly.
+
+    Args:
+        network: A float32 network with direct input coding, or the path of its checkpoint.
+        dataset: Images and labels, such as `load_dataset("digits", "test")`.
+        attack: One of `gossamer.training.ATTACKS`.
+        eps: Largest change of a pixel in [0, 1].
+        seed: Of the attack's noise.
+        progress: Called with (samples done, samples).
+        **options: What the attack takes besides: n_steps and step_size for "pgd", alpha for "rfgsm".
+    Raises: GossamerError: GSM-608 for options out of range, GSM-702 for an unknown attack, GSM-701 without torch.
+    """
+    needs_torch("an attack")
+    from .training import ATTACKS, TorchNetwork, evaluate_attack
+
+    if attack not in ATTACKS:
+        raise GossamerError("GSM-702", "no such attack", found=repr(attack), expected=" or ".join(ATTACKS))
+    target = TorchNetwork(network if isinstance(network, Network) else load_checkpoint(network))
+    return evaluate_attack(target, dataset, ATTACKS[attack], seed=seed, progress=progress, eps=eps, **options)
+
+
+def needs_torch(what: str) -> None:
+    """Say how to install torch where it is missing.
+
+    Raises: GossamerError: GSM-701.
+    """
+    from .report.optional import optional_package
+
+    optional_package("torch", extra="train", needed_for=what)

@@ -1,6 +1,7 @@
 """What a run leaves: exact counts per layer and step, logits, and spikes where they were recorded."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..compiler import Array, CompileError, read_container, write_container
 from ..hwmodels import EVENT_NAMES, EventCounts, LayerActivity, LayerMemory
+from .errors import SimulationError
 
 ACTIVITY_VERSION = 1
 
@@ -30,6 +32,18 @@ class Layer:
     index_bytes: int
     unrolled_bytes: int
     state_bytes: int
+
+
+LAYER_FIELDS: dict[str, type] = {f.name: str if f.name in ("name", "kind") else int for f in fields(Layer)}
+HEADER_FIELDS: dict[str, type] = {
+    "graph": str,
+    "graph_sha256": str,
+    "arithmetic": str,
+    "n_samples": int,
+    "n_steps": int,
+    "seconds": float,
+    "threads": int,
+}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,7 +73,7 @@ class Activity:
     @property
     def predictions(self) -> NDArray[np.int64]:
         """(n_samples,) the output with the largest logit; the first of equals."""
-        return self.logits.argmax(axis=1)
+        return np.asarray(self.logits.argmax(axis=1), np.int64)
 
     @property
     def accuracy(self) -> float | None:
@@ -68,8 +82,7 @@ class Activity:
 
     def layer_counts(self, name: str) -> EventCounts:
         """Counts of one population, summed over steps and samples."""
-        row = [layer.name for layer in self.layers].index(name)
-        return _event_counts(self.counts[row].sum(axis=0))
+        return _event_counts(self.counts[self._row(name)].sum(axis=0))
 
     @property
     def total(self) -> EventCounts:
@@ -78,21 +91,29 @@ class Activity:
 
     def spike_rate(self, name: str) -> float:
         """Events per neuron and step."""
-        layer = next(layer for layer in self.layers if layer.name == name)
+        layer = self.layers[self._row(name)]
         return self.layer_counts(name).spikes / (layer.n_neurons * self.n_steps * self.n_samples)
+
+    def _row(self, name: str) -> int:
+        names = [layer.name for layer in self.layers]
+        if name not in names:
+            raise SimulationError("GSM-404", "no such population", found=name, expected=", ".join(names))
+        return names.index(name)
 
     def layer_activities(self) -> list[LayerActivity]:
         """What `gossamer.hwmodels.price` takes."""
         return [
             LayerActivity(
-                name=layer.name, n_neurons=layer.n_neurons, n_synapses=layer.n_synapses,
+                name=layer.name,
+                n_neurons=layer.n_neurons,
+                n_synapses=layer.n_synapses,
                 counts=self.layer_counts(layer.name),
                 memory=LayerMemory(
                     weight_bytes=layer.weight_bytes, index_bytes=layer.index_bytes, state_bytes=layer.state_bytes
                 ),
             )
             for layer in self.layers
-        ]  # fmt: skip
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `gossamer simulate --json`, without energies."""
@@ -105,17 +126,22 @@ class Activity:
             "counts": self.total.to_dict(),
             "layers": [
                 {
-                    "name": layer.name, "kind": layer.kind, "neurons": layer.n_neurons, "synapses": layer.n_synapses,
-                    "weights": layer.n_weights, "spike_rate": self.spike_rate(layer.name),
+                    "name": layer.name,
+                    "kind": layer.kind,
+                    "neurons": layer.n_neurons,
+                    "synapses": layer.n_synapses,
+                    "weights": layer.n_weights,
+                    "spike_rate": self.spike_rate(layer.name),
                     "memory_bytes": {
-                        "stored": layer.weight_bytes + layer.index_bytes, "unrolled": layer.unrolled_bytes,
+                        "stored": layer.weight_bytes + layer.index_bytes,
+                        "unrolled": layer.unrolled_bytes,
                         "state": layer.state_bytes,
                     },
                     "counts": self.layer_counts(layer.name).to_dict(),
                 }
                 for layer in self.layers
             ],
-        }  # fmt: skip
+        }
 
     def save(self, path: str | Path) -> str:
         """Write the record atomically; return its digest. Format: docs/reference/formats.md."""
@@ -123,11 +149,8 @@ class Activity:
         if self.labels is not None:
             arrays["labels"] = self.labels
         arrays |= {f"spikes.{name}": spikes for name, spikes in self.spikes.items()}
-        header = {
-            "graph": self.graph, "graph_sha256": self.graph_sha256, "arithmetic": self.arithmetic,
-            "n_samples": self.n_samples, "n_steps": self.n_steps, "seconds": self.seconds, "threads": self.threads,
-            "events": list(EVENT_NAMES), "layers": [vars(layer) for layer in self.layers],
-        }  # fmt: skip
+        header = {name: getattr(self, name) for name in HEADER_FIELDS}
+        header |= {"events": list(EVENT_NAMES), "layers": [vars(layer) for layer in self.layers]}
         return write_container(path, "activity", ACTIVITY_VERSION, header, arrays)
 
     def summary(self) -> str:
@@ -153,21 +176,50 @@ def load_activity(path: str | Path) -> Activity:
     """
     header, arrays, _ = read_container(path, "activity", ACTIVITY_VERSION)
     try:
-        layers = tuple(Layer(**layer) for layer in header["layers"])
-        counts = arrays["counts"]
-        if header["events"] != list(EVENT_NAMES) or counts.shape != (len(layers), header["n_steps"], len(EVENT_NAMES)):
-            raise CompileError(
-                "GSM-105", "counts do not match the header", where=str(path), found=counts.shape,
-                expected=f"{(len(layers), header['n_steps'], len(EVENT_NAMES))}",
-            )  # fmt: skip
-        keys = ("graph", "graph_sha256", "arithmetic", "n_samples", "n_steps", "seconds", "threads")
-        return Activity(
-            layers=layers, counts=counts, logits=arrays["logits"], labels=arrays.get("labels"),
-            spikes={k.removeprefix("spikes."): a for k, a in arrays.items() if k.startswith("spikes.")},
-            **{key: header[key] for key in keys},
-        )  # fmt: skip
-    except (KeyError, TypeError) as error:
-        raise CompileError("GSM-105", "a header field is missing or wrong", where=str(path), found=error) from None
+        return _decode(header, arrays)
+    except (TypeError, ValueError, KeyError) as error:
+        raise CompileError("GSM-105", "not the record of a run", where=str(path), found=error) from None
+
+
+def _decode(header: dict[str, Any], arrays: dict[str, Array]) -> Activity:
+    """The activity in a file. Raises: TypeError, ValueError, KeyError where something is not as it must be."""
+    layers = tuple(Layer(**_typed(layer, LAYER_FIELDS)) for layer in header.pop("layers"))
+    if header.pop("events") != list(EVENT_NAMES):
+        raise ValueError(f"events are not {', '.join(EVENT_NAMES)}")
+    known = _typed(header, HEADER_FIELDS)
+    run = (known["n_samples"], known["n_steps"])
+    counts, logits, labels = arrays.pop("counts"), arrays.pop("logits"), arrays.pop("labels", None)
+    _check("counts", counts, (len(layers), run[1], len(EVENT_NAMES)), "int64")
+    _check("logits", logits, (run[0], *logits.shape[1:2]), "float32")
+    if (counts < 0).any() or logits.ndim != 2 or min(run) < 1 or min(logits.shape) < 1:
+        raise ValueError("counts are negative, or there are no samples, steps or outputs")
+    if labels is not None:
+        _check("labels", labels, run[:1], "int64")
+    n_neurons = {layer.name: layer.n_neurons for layer in layers}
+    spikes = {key.removeprefix("spikes."): array for key, array in arrays.items()}
+    for key, (name, array) in zip(arrays, spikes.items(), strict=True):
+        if key == name or array.ndim < 3 or prod(array.shape[2:]) != n_neurons[name]:
+            raise ValueError(f"array {key!r} holds spikes of no population")
+        _check(key, array, (*run, *array.shape[2:]), "uint8", "int32", "int64", "float32")
+    return Activity(layers=layers, counts=counts, logits=logits, labels=labels, spikes=spikes, **known)
+
+
+def _typed(record: dict[str, Any], types: dict[str, type]) -> dict[str, Any]:
+    """The record, if it has these fields and they are text, whole numbers >= 0, or real numbers >= 0."""
+    if set(record) != set(types):
+        raise ValueError(f"fields {sorted(set(record) ^ set(types))} are missing or surplus")
+    for name, kind in types.items():
+        value = record[name]
+        if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
+            raise TypeError(f"{name} is not {kind.__name__}: {value!r}")
+        if kind is not str and not 0 <= record[name] < inf:
+            raise ValueError(f"{name} is out of range: {value}")
+    return record
+
+
+def _check(name: str, array: Array, shape: tuple[int, ...], *dtypes: str) -> None:
+    if array.shape != shape or array.dtype not in dtypes:
+        raise ValueError(f"{name} is {array.dtype} {array.shape}, not {' or '.join(dtypes)} {shape}")
 
 
 def _event_counts(row: NDArray[np.int64]) -> EventCounts:

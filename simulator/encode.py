@@ -1,10 +1,14 @@
 """Input coding: from samples to what the input population emits in each step."""
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..compiler import Array, InputCoding, Shape
 from .errors import SimulationError
+
+LARGEST = np.finfo(np.float32).max
 
 
 def encode(
@@ -24,11 +28,18 @@ def encode(
     given_steps = _check(x, coding, shape, n_steps)
     if given_steps:
         steps = x.reshape(len(x), n_steps, -1)
+        if coding.kind == "events" and coding.graded and not (steps == np.rint(steps)).all():
+            raise SimulationError(
+                "GSM-402", "graded events are whole numbers", where="x", remedy='for real values use "direct" coding'
+            )
         if not coding.is_real and not ((steps == 0) | (steps == 1)).all():
             raise SimulationError(
-                "GSM-402", "steps of a spiking input hold numbers other than 0 and 1", where="x",
-                found=f"up to {steps.max()}", remedy='for event counts set the input coding\'s `graded`',
-            )  # fmt: skip
+                "GSM-402",
+                "steps of a spiking input hold numbers other than 0 and 1",
+                where="x",
+                found=f"up to {steps.max()}",
+                remedy="for event counts set the input coding's `graded`",
+            )
         return _as_numbers(steps, coding, integer), False
     values = x.reshape(len(x), 1, -1).astype(np.float32, copy=False)
     if coding.kind == "direct":
@@ -36,14 +47,20 @@ def encode(
         return np.broadcast_to(constant, (len(x), n_steps, values.shape[2])), True
     if coding.kind == "events":
         raise SimulationError(
-            "GSM-401", "an input of events needs its steps", where="x", found=x.shape,
+            "GSM-401",
+            "an input of events needs its steps",
+            where="x",
+            found=x.shape,
             expected=f"(n_samples, n_steps, {', '.join(map(str, shape))})",
-        )  # fmt: skip
+        )
     if values.size and (values.min() < 0 or values.max() > 1):
         raise SimulationError(
-            "GSM-402", f"{coding.kind} coding takes values in [0, 1]", where="x",
-            found=f"{values.min():.4g}..{values.max():.4g}", remedy="divide 8-bit pixels by 255",
-        )  # fmt: skip
+            "GSM-402",
+            f"{coding.kind} coding takes values in [0, 1]",
+            where="x",
+            found=f"{values.min():.4g}..{values.max():.4g}",
+            remedy="divide 8-bit pixels by 255",
+        )
     if coding.kind == "rate":
         return _rate(values, coding, n_steps, first_sample).astype(np.int32 if integer else np.float32), False
     if coding.kind == "phase":
@@ -56,17 +73,23 @@ def encode(
 def _check(x: Array, coding: InputCoding, shape: Shape, n_steps: int) -> bool:
     """True if `x` holds its steps."""
     per_step, per_sample = (n_steps, *shape), tuple(shape)
-    flat = (int(np.prod(shape)),)
+    flat = (prod(shape),)
     if x.ndim < 2 or x.shape[1:] not in (per_step, per_sample, (n_steps, *flat), flat):
+        sizes = ", ".join(map(str, shape))
         raise SimulationError(
-            "GSM-401", "data do not fit the network's input", where="x", found=x.shape,
-            expected=f"(n_samples, {', '.join(map(str, shape))}) or (n_samples, {n_steps}, {', '.join(map(str, shape))})",
-        )  # fmt: skip
+            "GSM-401",
+            "data do not fit the network's input",
+            where="x",
+            found=x.shape,
+            expected=f"(n_samples, {sizes}) or (n_samples, {n_steps}, {sizes})",
+        )
     if x.dtype.kind not in "biuf":
         raise SimulationError("GSM-402", "data are not numbers", where="x", found=x.dtype)
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        n_bad = int((~np.isfinite(x)).sum())
-        raise SimulationError("GSM-402", "data are not finite", where="x", found=f"{n_bad} NaN or infinite values")
+    if x.dtype.kind == "f" and not (np.abs(x) <= LARGEST).all():
+        n_bad = int((~(np.abs(x) <= LARGEST)).sum())
+        raise SimulationError(
+            "GSM-402", "data are not finite in float32", where="x", found=f"{n_bad} NaN, infinite or huge values"
+        )
     return x.shape[1:] in (per_step, (n_steps, *flat)) and x.shape[1:] not in (per_sample, flat)
 
 
@@ -76,15 +99,19 @@ def _as_numbers(steps: Array, coding: InputCoding, integer: bool) -> Array:
     levels = {"direct": coding.levels, "phase": 2**coding.phases if coding.weighted else 1}.get(coding.kind, 1)
     whole = np.rint(steps.astype(np.float64) * levels)
     if np.abs(whole).max(initial=0) > 65535:
-        raise SimulationError("GSM-402", "input is too large for integer arithmetic", where="x", expected="<= 65535 units")
+        raise SimulationError(
+            "GSM-402", "input is too large for integer arithmetic", where="x", expected="<= 65535 units"
+        )
     return whole.astype(np.int32)
 
 
 def _rate(values: NDArray[np.float32], coding: InputCoding, n_steps: int, first_sample: int) -> NDArray[np.bool_]:
-    draws = np.stack([
-        np.random.default_rng((coding.seed, first_sample + i)).random((n_steps, values.shape[2]), np.float32)
-        for i in range(len(values))
-    ])  # fmt: skip
+    draws = np.stack(
+        [
+            np.random.default_rng((coding.seed, first_sample + i)).random((n_steps, values.shape[2]), np.float32)
+            for i in range(len(values))
+        ]
+    )
     return draws < values
 
 

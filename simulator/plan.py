@@ -7,11 +7,20 @@ from typing import Any
 import numpy as np
 
 from ..compiler import (
-    STATE_SHIFT, Array, Csr, Neuron, Population, Projection, SharedCsr, SynapticGraph, broadcast,
+    STATE_SHIFT,
+    Array,
+    Csr,
+    Neuron,
+    Population,
+    Projection,
+    SharedCsr,
+    SynapticGraph,
+    broadcast,
     pooled_shape,
-)  # fmt: skip
+)
 from .kernels import push_convolution, push_csr, push_csr_delayed, update_float, update_integer
 
+Number = np.float32 | np.int32 | np.int64 | np.uint8
 KEEP = {"subtract": 1, "zero": 0, "none": 1}
 
 
@@ -35,7 +44,7 @@ class ProjectionPlan:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PopulationPlan:
-    """A population with its update's arguments. ring: steps of current that it must hold when run step by step."""
+    """A population with its update's arguments. longest_delay: of any synapse that leads into it, in steps."""
 
     name: str
     kind: str
@@ -44,7 +53,7 @@ class PopulationPlan:
     bias: Array
     integer: bool
     emits_numbers: bool
-    ring: int
+    longest_delay: int
     outgoing: tuple[ProjectionPlan, ...]
     coefficients: tuple[Any, ...] = field(default=())
 
@@ -59,26 +68,35 @@ class PopulationPlan:
         return 2 if self.neuron is not None and self.neuron.has_current else 1
 
     @property
-    def record_dtype(self) -> type:
+    def number(self) -> type[Number]:
+        """Of its current and of the values that it emits.
+
+        Sums of whole numbers may wrap at 32 bits where a 24-bit state takes them up, but not where they are the result.
+        """
+        if not self.integer:
+            return np.float32
+        return np.int64 if self.kind in ("join", "readout") and self.neuron is None else np.int32
+
+    @property
+    def record_dtype(self) -> type[Number]:
         """Of recorded spikes: bytes for spikes, numbers for what carries numbers."""
-        return (np.int32 if self.integer else np.float32) if self.emits_numbers else np.uint8
+        return self.number if self.emits_numbers else np.uint8
 
     def initial_state(self, n_samples: int) -> tuple[Array, Array]:
         """(v, u) at the start of a sample; u is empty without synaptic current."""
-        number = np.int32 if self.integer else np.float32
         if self.neuron is None:
-            return np.empty((0, 0), number), np.empty((0, 0), number)
-        v = np.ravel(broadcast(self.neuron.v_init, self.shape, where=self.name)).astype(number)
+            return np.empty((0, 0), self.number), np.empty((0, 0), self.number)
+        v: Array = np.ravel(broadcast(self.neuron.v_init, self.shape, where=self.name)).astype(self.number)
         v = v << STATE_SHIFT if self.integer else v
         n_u = self.n_neurons if self.neuron.has_current else 0
-        return np.tile(v, (n_samples, 1)), np.zeros((n_samples, n_u), number)
+        return np.tile(v, (n_samples, 1)), np.zeros((n_samples, n_u), self.number)
 
     def update(
         self, current: Array, first_step: int, n_block: int, state: tuple[Array, Array], ids: Array, starts: Array
     ) -> None:
         """Advance the neurons by a block of steps and list their spikes."""
         flags = np.zeros(-(-self.n_neurons // 8) * 8, np.uint8)
-        kernel = update_integer if self.integer else update_float
+        kernel: Any = update_integer if self.integer else update_float
         kernel(current, first_step, n_block, *state, *self.coefficients, flags, ids, starts)
 
     def integrate(self, current: Array, state: tuple[Array, Array]) -> Array:
@@ -123,12 +141,12 @@ class Plan:
 
     @cached_property
     def bytes_per_sample(self) -> int:
-        """A bound on what one sample holds at a time: three populations' currents and events, all states."""
-        n_block = 1 if self.graph.is_recurrent else self.n_steps
+        """About what one sample holds at a time: currents and events of the populations at work, all states."""
         sizes = sorted((p.n_neurons for p in self.populations), reverse=True)
-        moving = sum(sizes) if self.graph.is_recurrent else sum(sizes[:3])
-        rings = max((p.ring for p in self.populations), default=1) if self.graph.is_recurrent else 1
-        return 12 * moving * n_block * rings + 8 * sum(sizes) + 1
+        if not self.graph.is_recurrent:
+            return 12 * sum(sizes[:3]) * self.n_steps + 8 * sum(sizes) + 1
+        rings = sum(p.n_neurons * (1 + min(p.longest_delay, self.n_steps)) for p in self.populations)
+        return 12 * rings + 8 * sum(sizes) + 1
 
 
 def plan_graph(graph: SynapticGraph, n_steps: int) -> Plan:
@@ -138,20 +156,28 @@ def plan_graph(graph: SynapticGraph, n_steps: int) -> Plan:
     for p in graph.populations:
         longest = max((q.max_delay for q in graph.projections if q.target == p.name), default=0)
         outgoing = tuple(projections[id(q)] for q in graph.projections if q.source == p.name)
-        populations.append(_plan_population(graph, p, longest + 1, outgoing))
+        populations.append(_plan_population(graph, p, longest, outgoing))
     return Plan(graph, tuple(populations), n_steps)
 
 
 def _plan_population(
-    graph: SynapticGraph, p: Population, ring: int, outgoing: tuple[ProjectionPlan, ...]
+    graph: SynapticGraph, p: Population, longest_delay: int, outgoing: tuple[ProjectionPlan, ...]
 ) -> PopulationPlan:
     integer = graph.arithmetic == "int"
     bias = np.ravel(broadcast(p.bias, p.shape, where=p.name)).astype(np.int32 if integer else np.float32)
     emits_numbers = p.is_graded or (p.kind == "input" and graph.coding.is_real)
     return PopulationPlan(
-        name=p.name, kind=p.kind, shape=p.shape, neuron=p.neuron, bias=bias, integer=integer, emits_numbers=emits_numbers,
-        ring=ring, outgoing=outgoing, coefficients=() if p.neuron is None else _coefficients(p, p.neuron, bias, integer),
-    )  # fmt: skip
+        name=p.name,
+        kind=p.kind,
+        shape=p.shape,
+        neuron=p.neuron,
+        bias=bias,
+        integer=integer,
+        emits_numbers=emits_numbers,
+        longest_delay=longest_delay,
+        outgoing=outgoing,
+        coefficients=() if p.neuron is None else _coefficients(p, p.neuron, bias, integer),
+    )
 
 
 def _coefficients(p: Population, n: Neuron, bias: Array, integer: bool) -> tuple[Any, ...]:
@@ -169,8 +195,17 @@ def _coefficients(p: Population, n: Neuron, bias: Array, integer: bool) -> tuple
     keep = number(KEEP[n.reset])
     to_membrane = n.bias_target == "membrane"
     return (
-        fire_at, drop, leak, decay, bias, to_membrane, keep, n.has_current, n.update_order == "voltage-first", n.reset_delay
-    )  # fmt: skip
+        fire_at,
+        drop,
+        leak,
+        decay,
+        bias,
+        to_membrane,
+        keep,
+        n.has_current,
+        n.update_order == "voltage-first",
+        n.reset_delay,
+    )
 
 
 def _by_group(p: Population, arrays: list[Array], number: type) -> list[Array]:
@@ -185,11 +220,17 @@ def _by_group(p: Population, arrays: list[Array], number: type) -> list[Array]:
 
 def _plan_projection(graph: SynapticGraph, p: Projection) -> ProjectionPlan:
     source, target = graph[p.source].shape, graph[p.target].shape
-    kernel, arguments = (_shared(p, source, target) if isinstance(p, SharedCsr) else _explicit(p, source))
+    kernel, arguments = _shared(p, source, target) if isinstance(p, SharedCsr) else _explicit(p, source)
     return ProjectionPlan(
-        source=p.source, target=p.target, delay=p.delay, multiplies=graph.is_graded(p), bytes_per_weight=p.weights.itemsize,
-        fan_out=graph.fan_out(p), kernel=kernel, arguments=arguments,
-    )  # fmt: skip
+        source=p.source,
+        target=p.target,
+        delay=p.delay,
+        multiplies=graph.is_graded(p),
+        bytes_per_weight=p.weights.itemsize,
+        fan_out=graph.fan_out(p),
+        kernel=kernel,
+        arguments=arguments,
+    )
 
 
 def _explicit(p: Csr, source: tuple[int, ...]) -> tuple[Any, tuple[Any, ...]]:
@@ -217,9 +258,13 @@ def _shared(p: SharedCsr, source: tuple[int, ...], target: tuple[int, ...]) -> t
     shift_x = p.padding[1] - p.kx.astype(np.int64) * p.dilation[1]
     offset = (out_channels * target[1] + shift_y) * target[2] + shift_x
     return push_convolution, (
-        np.array(p.pool), np.array([*source[1:], *pooled]), np.array(target),
-        np.array([*p.kernel, *p.stride, *p.padding, *p.dilation]), p.row_start, segment, out_channels,
-        offset.astype(np.int32), p.weights,
-    )  # fmt: skip
-
-
+        np.array(p.pool),
+        np.array([*source[1:], *pooled]),
+        np.array(target),
+        np.array([*p.kernel, *p.stride, *p.padding, *p.dilation]),
+        p.row_start,
+        segment,
+        out_channels,
+        offset.astype(np.int32),
+        p.weights,
+    )

@@ -9,9 +9,26 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..compiler import (
-    DECAY_UNIT, STATE_LIMIT, STATE_SHIFT, Array, AveragePool2d, BatchNorm, Connection, Conv2d, Dense, Map, Network,
-    Neuron, Population, Scale, Shape, Sparse, SumPool2d, broadcast, topological_order,
-)  # fmt: skip
+    DECAY_UNIT,
+    STATE_LIMIT,
+    STATE_SHIFT,
+    Array,
+    AveragePool2d,
+    BatchNorm,
+    Connection,
+    Conv2d,
+    Dense,
+    Map,
+    Network,
+    Neuron,
+    Population,
+    Scale,
+    Shape,
+    Sparse,
+    SumPool2d,
+    broadcast,
+    topological_order,
+)
 from .encode import encode
 from .errors import SimulationError
 
@@ -42,10 +59,10 @@ def run_reference(network: Network, x: Array, n_steps: int | None = None) -> Tra
         SimulationError: GSM-401, GSM-402 for data that do not fit; GSM-404 for a bad n_steps.
     """
     steps = network.n_steps if n_steps is None else n_steps
-    if steps < 1:
-        raise SimulationError("GSM-404", "a sample needs at least one step", where="n_steps", found=steps)
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+        raise SimulationError("GSM-404", "option out of range", where="n_steps", found=steps, expected=">= 1")
     integer = network.arithmetic == "int"
-    inputs, _ = encode(x, network.coding, network.input.shape, steps, integer=integer)
+    inputs, _ = encode(np.asarray(x), network.coding, network.input.shape, steps, integer=integer)
     n_samples = len(inputs)
     if not network.reset_between_samples:  # a stream: all samples are one long sample
         inputs = inputs.reshape(1, n_samples * steps, -1)
@@ -79,9 +96,8 @@ def _run(network: Network, inputs: Array) -> Trace:
                 current = current + _arriving(c, spikes[c.source], t, population[c.source].shape).reshape(n, *p.shape)
             bias = broadcast(p.bias, p.shape, where=name).astype(number)
             if p.neuron is None:
-                current = current + bias
-                spikes[name][:, t] = {"join": current, "relu": np.maximum(current, 0)}.get(p.kind, 0)
-                seen = current
+                seen = np.maximum(current + bias, 0) if p.kind == "relu" else current + bias
+                spikes[name][:, t] = 0 if p.kind == "readout" else seen
             else:
                 update = _update_integer if number is np.int64 else _update_float
                 s, v[name], u[name] = update(p.neuron, p.shape, v[name], u[name], current, bias)
@@ -104,10 +120,10 @@ def logits_of(output: Population, readout: Array) -> Array:
     Mean of the input over the steps, final membrane, or number of spikes, as the population's kind says.
     """
     if output.kind != "readout":
-        return readout.sum(axis=-2).astype(np.float32)
+        return np.asarray(readout.sum(axis=-2), np.float32)
     unit = np.ravel(broadcast(output.unit, output.shape, where="unit")).astype(np.float64)
     if output.neuron is None:
-        return (readout.astype(np.float64).mean(axis=-2) * unit).astype(np.float32)
+        return np.asarray(readout.astype(np.float64).mean(axis=-2) * unit, np.float32)
     scale = unit if readout.dtype.kind == "f" else unit / (1 << STATE_SHIFT)
     return (readout[..., -1, :] * scale).astype(np.float32)
 
@@ -165,7 +181,7 @@ def _after_reset(n: Neuron, v: Array, threshold: Array) -> Array:
 
 
 def _decay(state: Array, keep: Array) -> Array:
-    return np.sign(state) * ((np.abs(state) * keep.astype(np.int64)) // DECAY_UNIT)
+    return np.asarray(np.sign(state) * ((np.abs(state) * keep.astype(np.int64)) // DECAY_UNIT))
 
 
 def _wrap(u: Array) -> Array:
@@ -176,7 +192,7 @@ def _wrap(u: Array) -> Array:
 def _initial_membrane(p: Population, n: int, number: type) -> Array:
     if p.neuron is None:
         return np.zeros((n, *p.shape), number)
-    v = np.array(np.broadcast_to(broadcast(p.neuron.v_init, p.shape, where="v_init"), (n, *p.shape)), number)
+    v: Array = np.array(np.broadcast_to(broadcast(p.neuron.v_init, p.shape, where="v_init"), (n, *p.shape)), number)
     return v << STATE_SHIFT if number is np.int64 else v
 
 
@@ -197,9 +213,11 @@ def _only(m: Dense | Sparse, these: Array) -> Dense | Sparse:
     if isinstance(m, Dense):
         return Dense(weight=np.where(these, m.weight, 0).astype(m.weight.dtype), mask=m.mask)
     return Sparse(
-        row_start=m.row_start, targets=m.targets, weights=np.where(these, m.weights, 0).astype(m.weights.dtype),
+        row_start=m.row_start,
+        targets=m.targets,
+        weights=np.where(these, m.weights, 0).astype(m.weights.dtype),
         shape=m.shape,
-    )  # fmt: skip
+    )
 
 
 def _at(emitted: Array, t: int) -> Array:
@@ -230,30 +248,29 @@ def _apply(m: Map, x: Array, shape: Shape) -> Array:
             flat = x.reshape(n, -1)
             for pre in range(len(m.row_start) - 1):
                 row = slice(m.row_start[pre], m.row_start[pre + 1])
-                np.add.at(y, (slice(None), m.targets[row]), flat[:, pre, None] * m.weights[row].astype(number))
+                y[:, m.targets[row]] += flat[:, pre, None] * m.weights[row].astype(number)
             return y.reshape(n, *out)
         case BatchNorm():
-            mean, variance, gamma, beta = (a[:, None, None] if len(shape) == 3 else a for a in
-                                           (m.mean, m.variance, m.gamma, m.beta))  # fmt: skip
+            mean, variance, gamma, beta = (
+                a[:, None, None] if len(shape) == 3 else a for a in (m.mean, m.variance, m.gamma, m.beta)
+            )
             return ((x - mean) / np.sqrt(variance + np.float32(m.eps)) * gamma + beta).astype(number)
         case Scale():
             scale = broadcast(m.scale, shape, where="Scale").astype(number)
             shift = 0 if m.shift is None else broadcast(m.shift, shape, where="Scale").astype(number)
-            return x.reshape(n, *shape) * scale + shift
+            return np.asarray(x.reshape(n, *shape) * scale + shift)
         case AveragePool2d() | SumPool2d():
             ones = np.ones((shape[0], 1, *m.kernel), number)
             y = _correlate(x, ones, m.stride, m.padding, (1, 1), shape[0])
             return y if isinstance(m, SumPool2d) else (y / np.float32(m.kernel[0] * m.kernel[1])).astype(number)
 
 
-def _correlate(
-    x: Array, weight: Array, stride: Shape, padding: Shape, dilation: Shape, groups: int
-) -> Array:
+def _correlate(x: Array, weight: Array, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> Array:
     """Cross-correlation (n, c_in, h, w) with (c_out, c_in / groups, kh, kw), zero padding."""
-    (n, c_in, _, _), (c_out, per_group, kh, kw) = x.shape, weight.shape
+    n, (c_out, per_group, kh, kw) = len(x), weight.shape
     padded = np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
     extent = ((kh - 1) * dilation[0] + 1, (kw - 1) * dilation[1] + 1)
-    windows = sliding_window_view(padded, extent, axis=(2, 3))  # type: ignore[call-overload]
+    windows = sliding_window_view(padded, extent, axis=(2, 3))
     windows = windows[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
     parts = []
     for g in range(groups):
@@ -293,9 +310,12 @@ def _pattern(m: Map) -> Map:
         case Conv2d():
             weight = m.weight if m.mask is None else m.weight * m.mask
             return Conv2d(
-                weight=(weight != 0).astype(np.float32), stride=m.stride, padding=m.padding, dilation=m.dilation,
+                weight=(weight != 0).astype(np.float32),
+                stride=m.stride,
+                padding=m.padding,
+                dilation=m.dilation,
                 groups=m.groups,
-            )  # fmt: skip
+            )
         case Sparse():
             return Sparse(
                 row_start=m.row_start, targets=m.targets, weights=(m.weights != 0).astype(np.float32), shape=m.shape
@@ -318,6 +338,10 @@ def _cut(trace: Trace, n_samples: int, n_steps: int) -> Trace:
         return {name: a.reshape(n_samples, n_steps).sum(axis=0) for name, a in counts.items()}
 
     return Trace(
-        spikes={k: cut(a) for k, a in trace.spikes.items()}, membranes={k: cut(a) for k, a in trace.membranes.items()},
-        readout=cut(trace.readout), logits=trace.readout, synaptic_ops=fold(trace.synaptic_ops), macs=fold(trace.macs),
-    )  # fmt: skip
+        spikes={k: cut(a) for k, a in trace.spikes.items()},
+        membranes={k: cut(a) for k, a in trace.membranes.items()},
+        readout=cut(trace.readout),
+        logits=trace.readout,
+        synaptic_ops=fold(trace.synaptic_ops),
+        macs=fold(trace.macs),
+    )

@@ -73,9 +73,12 @@ def compare_spikes(a: Mapping[str, Array], b: Mapping[str, Array], *, first_samp
         theirs = b[name]
         if ours.shape[:2] != theirs.shape[:2] or ours.size != theirs.size:
             raise SimulationError(
-                "GSM-405", "the two executions have other shapes", where=f"population {name!r}", found=theirs.shape,
+                "GSM-405",
+                "the two executions have other shapes",
+                where=f"population {name!r}",
+                found=theirs.shape,
                 expected=f"{ours.shape}",
-            )  # fmt: skip
+            )
         flat_a, flat_b = ours.reshape(*ours.shape[:2], -1), theirs.reshape(*ours.shape[:2], -1)
         differs = flat_a != flat_b
         n_compared += differs.size
@@ -86,7 +89,11 @@ def compare_spikes(a: Mapping[str, Array], b: Mapping[str, Array], *, first_samp
         if first is None or step < first.step:
             sample, neuron = (int(i) for i in np.argwhere(differs[:, step])[0])
             first = Divergence(
-                population=name, sample=first_sample + sample, step=step, neuron=neuron,
-                a=float(flat_a[sample, step, neuron]), b=float(flat_b[sample, step, neuron]),
-            )  # fmt: skip
+                population=name,
+                sample=first_sample + sample,
+                step=step,
+                neuron=neuron,
+                a=float(flat_a[sample, step, neuron]),
+                b=float(flat_b[sample, step, neuron]),
+            )
     return SpikeComparison(n_compared=n_compared, n_different=n_different, first=first)

@@ -7,18 +7,35 @@ import numpy as np
 from hypothesis import strategies as st
 
 from gossamer.compiler import (
-    AveragePool2d, BatchNorm, Connection, Conv2d, Dense, InputCoding, Network, Neuron, Population, Scale, SumPool2d, gate,
+    AveragePool2d,
+    BatchNorm,
+    Connection,
+    Conv2d,
+    Dense,
+    InputCoding,
+    Network,
+    Neuron,
+    Population,
+    Scale,
+    SumPool2d,
+    gate,
     integrator,
-)  # fmt: skip
+)
 
 
 @st.composite
-def networks(draw):
-    """A network of 2 to 5 populations: pictures or flat, with joins, delays, cycles and every neuron option."""
+def networks(draw, tangled=False):
+    """A network of 2 to 6 populations: pictures or flat, with joins, delays, cycles and every neuron option.
+
+    tangled: also connections that skip forward or lead back, pictures into flat populations and the reverse, any
+    population as output, and parts that are declared in any order.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     coding = draw(codings())
     as_picture = draw(st.booleans())
-    shape = (draw(st.integers(1, 3)), draw(st.integers(3, 7)), draw(st.integers(3, 7))) if as_picture else (draw(st.integers(2, 9)),)
+    shape = (draw(st.integers(1, 3)), *draw(st.tuples(*[st.integers(3, 7)] * 2)))
+    if not as_picture:
+        shape = (draw(st.integers(2, 9)),)
     populations = [Population(name="in", shape=shape, kind="input")]
     connections = []
     for i in range(draw(st.integers(1, 3))):
@@ -28,15 +45,19 @@ def networks(draw):
             add_maximum(populations, connections, f"max{i}")
             source = populations[-1]
         maps, shape = draw(chains(rng, source.shape))
-        delays = None
         if isinstance(maps[0], Dense) and len(maps) == 1 and draw(st.booleans()):
-            delays = rng.integers(0, 4, maps[0].weight.shape)
+            delays = rng.integers(0, draw(st.sampled_from([4, 9])), maps[0].weight.shape)
             maps = (Dense(weight=maps[0].weight, bias=maps[0].bias, delays=delays),)
-        populations.append(Population(name=name, shape=shape, neuron=draw(neurons(shape)), bias=dyadic(rng, shape[:1]) / 2))
+        shape = draw(reshaped(shape)) if tangled else shape
+        populations.append(
+            Population(name=name, shape=shape, neuron=draw(neurons(shape)), bias=dyadic(rng, shape[:1]) / 2)
+        )
         connections.append(Connection(source=source.name, target=name, maps=maps, delay=draw(st.integers(0, 2))))
         if draw(st.booleans()):
-            recurrent = Dense(weight=sparse(rng, (populations[-1].n_neurons,) * 2)) if len(shape) == 1 else Conv2d(
-                weight=sparse(rng, (shape[0], shape[0], 3, 3)), padding=(1, 1))  # fmt: skip
+            if len(shape) == 1:
+                recurrent = Dense(weight=sparse(rng, (populations[-1].n_neurons,) * 2))
+            else:
+                recurrent = Conv2d(weight=sparse(rng, (shape[0], shape[0], 3, 3)), padding=(1, 1))
             connections.append(Connection(source=name, target=name, maps=(recurrent,), delay=draw(st.integers(1, 2))))
         if source.shape == shape and source.kind != "input" and draw(st.booleans()):
             add_join(populations, connections, source.name, f"join{i}")
@@ -44,11 +65,44 @@ def networks(draw):
         source = populations[-1]
         neuron = draw(st.sampled_from([None, integrator(0.5), integrator(1.0, current_decay=0.5)]))
         populations.append(Population(name="out", shape=(3,), kind="readout", neuron=neuron, bias=dyadic(rng, (3,))))
-        connections.append(Connection(source=source.name, target="out", maps=(Dense(weight=sparse(rng, (3, source.n_neurons))),)))
+        weight = sparse(rng, (3, source.n_neurons))
+        connections.append(Connection(source=source.name, target="out", maps=(Dense(weight=weight),)))
+    output = populations[-1].name
+    if tangled:
+        output = draw(st.sampled_from([p.name for p in populations[1:]]))
+        for _ in range(draw(st.integers(0, 2))):
+            draw(a_skip(rng, populations, connections))
+        populations, connections = draw(st.permutations(populations)), draw(st.permutations(connections))
     return Network(
-        name="random", populations=tuple(populations), connections=tuple(connections), output=populations[-1].name,
-        n_steps=draw(st.integers(1, 6)), coding=coding, reset_between_samples=draw(st.booleans()),
-    )  # fmt: skip
+        name="random",
+        populations=tuple(populations),
+        connections=tuple(connections),
+        output=output,
+        n_steps=draw(st.integers(1, 6)),
+        coding=coding,
+        reset_between_samples=draw(st.booleans()),
+    )
+
+
+@st.composite
+def reshaped(draw, shape):
+    """The shape as it is; or a picture flattened, or a flat shape made a picture."""
+    if draw(st.integers(0, 3)):
+        return shape
+    return (shape[0], 1, 1) if len(shape) == 1 else (int(np.prod(shape)),)
+
+
+@st.composite
+def a_skip(draw, rng, populations, connections):
+    """One more connection: forward past some populations, or back to an earlier one with a delay."""
+    sources = [i for i, p in enumerate(populations) if p.kind != "readout"]
+    targets = [i for i, p in enumerate(populations) if p.kind in ("spiking", "readout")]
+    a, b = draw(st.sampled_from(sources)), draw(st.sampled_from(targets))
+    weight = sparse(rng, (populations[b].n_neurons, populations[a].n_neurons))
+    delay = draw(st.integers(0 if a < b else 1, 3))
+    connections.append(
+        Connection(source=populations[a].name, target=populations[b].name, maps=(Dense(weight=weight),), delay=delay)
+    )
 
 
 def samples(network, seed, n=3):
@@ -63,11 +117,17 @@ def samples(network, seed, n=3):
 
 def codings():
     """Every input coding."""
-    return st.sampled_from([
-        InputCoding(kind="direct", levels=4), InputCoding(kind="rate", seed=3), InputCoding(kind="phase", phases=3),
-        InputCoding(kind="phase", phases=2, weighted=True), InputCoding(kind="latency"), InputCoding(kind="events"),
-        InputCoding(kind="events", graded=True),
-    ])  # fmt: skip
+    return st.sampled_from(
+        [
+            InputCoding(kind="direct", levels=4),
+            InputCoding(kind="rate", seed=3),
+            InputCoding(kind="phase", phases=3),
+            InputCoding(kind="phase", phases=2, weighted=True),
+            InputCoding(kind="latency"),
+            InputCoding(kind="events"),
+            InputCoding(kind="events", graded=True),
+        ]
+    )
 
 
 @st.composite
@@ -105,7 +165,9 @@ def chains(draw, rng, shape):
     if pool != "none" and min(shape[1:]) >= 2:
         kind = AveragePool2d if pool == "average" else SumPool2d
         overlapping = pool == "overlapping"
-        maps.append(kind(kernel=(2, 2), stride=(1, 1) if overlapping else (2, 2), padding=(1, 1) if overlapping else (0, 0)))
+        maps.append(
+            kind(kernel=(2, 2), stride=(1, 1) if overlapping else (2, 2), padding=(1, 1) if overlapping else (0, 0))
+        )
         shape = maps[-1].output_shape(shape)
     if draw(st.booleans()):
         kernel = draw(st.integers(1, min(3, *shape[1:]))), draw(st.integers(1, min(3, *shape[1:])))
@@ -116,10 +178,14 @@ def chains(draw, rng, shape):
         padding = (draw(st.integers(0, kernel[0])), draw(st.integers(kernel[1] - 1, kernel[1])))
         maps.append(
             Conv2d(
-                weight=sparse(rng, (n_out, shape[0] // groups, *kernel)), bias=dyadic(rng, (n_out,)),
-                stride=(draw(st.integers(1, 2)), draw(st.integers(1, 3))), padding=padding, dilation=dilation, groups=groups,
+                weight=sparse(rng, (n_out, shape[0] // groups, *kernel)),
+                bias=dyadic(rng, (n_out,)),
+                stride=(draw(st.integers(1, 2)), draw(st.integers(1, 3))),
+                padding=padding,
+                dilation=dilation,
+                groups=groups,
             )
-        )  # fmt: skip
+        )
         if draw(st.booleans()):
             maps.append(batch_norm(rng, n_out))
     else:
@@ -164,6 +230,9 @@ def dyadic(rng, shape):
 def batch_norm(rng, n):
     """Statistics whose square roots and products are dyadic."""
     return BatchNorm(
-        mean=dyadic(rng, (n,)), variance=rng.choice([0.25, 1.0, 4.0], n), gamma=rng.choice([0.5, 1.0, -1.0], n),
-        beta=dyadic(rng, (n,)), eps=0.0,
-    )  # fmt: skip
+        mean=dyadic(rng, (n,)),
+        variance=rng.choice([0.25, 1.0, 4.0], n),
+        gamma=rng.choice([0.5, 1.0, -1.0], n),
+        beta=dyadic(rng, (n,)),
+        eps=0.0,
+    )

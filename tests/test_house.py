@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SOURCES = [f for folder in ("hwmodels", "compiler", "simulator", "training", "gossamer") for f in (ROOT / folder).rglob("*.py")]
+SOURCES = [
+    f for folder in ("hwmodels", "compiler", "simulator", "training", "gossamer") for f in (ROOT / folder).rglob("*.py")
+]
 PAGES = ROOT / "docs" / "reference" / "errors"
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -38,7 +40,9 @@ def blocks(document):
     return re.findall(r"^```(\w+)\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("document", [d for d in DOCUMENTS if any(lang in ("python", "bash") for lang, _ in blocks(d))], ids=name)
+@pytest.mark.parametrize(
+    "document", [d for d in DOCUMENTS if any(lang in ("python", "bash") for lang, _ in blocks(d))], ids=name
+)
 def test_the_code_blocks_of_a_document_run_in_order(document, tmp_path):
     """```python and ```bash blocks run in one folder; a block that begins with `# file: NAME` is that file."""
     pending = ""

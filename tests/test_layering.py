@@ -15,10 +15,19 @@ MAY_IMPORT = {
 }
 FACES = {f"gossamer.{folder}" for folder in MAY_IMPORT} | {"gossamer.compiler.exchange", "gossamer.training.data"}
 ONLY_IN = {
-    "torch": {"training"}, "sklearn": {"training"}, "PIL": {"training"}, "numba": {"simulator"}, "llvmlite": {"simulator"},
-    "nir": {"compiler"}, "h5py": {"compiler"}, "safetensors": {"compiler"}, "typer": {"gossamer"}, "rich": {"gossamer"},
-    "matplotlib": {"gossamer"}, "jinja2": {"gossamer"},
-}  # fmt: skip
+    "torch": {"training"},
+    "sklearn": {"training"},
+    "PIL": {"training"},
+    "numba": {"simulator"},
+    "llvmlite": {"simulator"},
+    "nir": {"compiler"},
+    "h5py": {"compiler"},
+    "safetensors": {"compiler"},
+    "typer": {"gossamer"},
+    "rich": {"gossamer"},
+    "matplotlib": {"gossamer"},
+    "jinja2": {"gossamer"},
+}
 FILES = [file for folder in MAY_IMPORT for file in sorted((ROOT / folder).rglob("*.py"))]
 
 

@@ -48,9 +48,7 @@ def calibrate_thresholds(
     model.to(device).eval()
     for norm in model.batch_norms():
         norm.statistics = "batch"
-    threshold_of = {
-        p.like.name: p.get_buffer("threshold") for p in model.populations_in_order() if p.like.name in names
-    }
+    modules = {p.like.name: p for p in model.populations_in_order()}
     thresholds: dict[str, float] = {}
     names.sort(key=model.order.index)
     for i, name in enumerate(names):

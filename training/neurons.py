@@ -88,17 +88,19 @@ def step_by_step(
 class LeakyIntegrateAndFire(torch.autograd.Function):
     """IF and LIF over T steps: v = leak v + I; s = v >= threshold; reset. See `multi_step`.
 
-    Backward, from the last step to the first, with h = surrogate(v - threshold) and g the gradient that arrives:
-        G_s = g_s + g_v ds(reset)      ds(reset) = -threshold | -v | 0   ("subtract" | "zero" | "none"; 0 if detached)
-        g_I = G_s h + g_v (1 | 1 - s | 1),      g_v of the step before = leak g_I
-    and to the threshold: -G_s h, and -s g_v where the reset subtracts it.
+    Backward, from the last step to the first, with h = surrogate(v - threshold), g_s the gradient that arrives and
+    g_I[T] = 0 (v is the membrane before the reset):
+        g_I[t] = g_s[t] h[t] + K[t] leak g_I[t + 1]
+        K = 1 - threshold h ("subtract") | 1 - s - v h ("zero") | 1 ("none"); detached: 1 | 1 - s | 1
+    and to the threshold, see `_to_threshold`.
     """
 
     @staticmethod
     def forward(ctx: Any, current: Tensor, threshold: Tensor, row: Row, surrogate: Surrogate, n_steps: int) -> Tensor:
         """(T, batch, *shape) spikes."""
-        shape = (n_steps, *current.shape[1:])
-        membrane, spikes = current.new_empty(shape), current.new_empty(shape)
+        one_step = torch.empty_like(current[0])  # in the memory order of what arrives
+        shape, strides = (n_steps, *one_step.shape), (one_step.numel(), *one_step.stride())
+        membrane, spikes = (current.new_empty_strided(shape, strides) for _ in range(2))
         compare = torch.ge if row.like.comparator == ">=" else torch.gt
         v = row.v_init
         leaks = bool((row.leak != 1).any())
@@ -118,33 +120,45 @@ class LeakyIntegrateAndFire(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients to the current, (T or 1, batch, *shape), and to the threshold."""
-        (grad_spikes,) = grads
         membrane, spikes, threshold = ctx.saved_tensors
-        reset, through_reset = ctx.row.like.reset, not ctx.row.detach_reset
-        slope = ctx.surrogate.derivative(membrane - threshold)
-        n_steps = len(spikes)
-        grad_current = torch.empty_like(spikes[:1] if ctx.is_static else spikes)
-        grad_threshold = torch.zeros_like(spikes[0]) if ctx.needs_input_grad[1] else None
-        grad_v: Tensor | None = None
-        for t in reversed(range(n_steps)):
-            grad_s = grad_spikes[t]
-            if grad_v is not None and through_reset and reset != "none":
-                grad_s = torch.addcmul(grad_s, membrane[t] if reset == "zero" else threshold, grad_v, value=-1)
-            by_spike = grad_s * slope[t]
-            if grad_threshold is not None:
-                grad_threshold -= by_spike
-                if grad_v is not None and reset == "subtract":
-                    grad_threshold.addcmul_(spikes[t], grad_v, value=-1)
+        row: Row = ctx.row
+        grad = torch.empty_like(spikes)
+        grad_threshold = torch.zeros_like(threshold) if ctx.needs_input_grad[1] else None
+        grad_v: Tensor | None = None  # to the membrane after the reset
+        for t in reversed(range(len(spikes))):  # a step at a time: its arrays stay in the cache
+            v, s, grad_s = membrane[t], spikes[t], grads[0][t]
+            slope = ctx.surrogate.derivative(v - threshold)
+            torch.mul(grad_s, slope, out=grad[t])
             if grad_v is not None:
-                by_spike += torch.addcmul(grad_v, grad_v, spikes[t], value=-1) if reset == "zero" else grad_v
-            grad_v = ctx.row.leak * by_spike if ctx.leaks else by_spike
-            if not ctx.is_static:
-                grad_current[t] = by_spike
-            elif t == n_steps - 1:
-                grad_current[0] = by_spike
-            else:
-                grad_current[0] += by_spike
-        return grad_current, _sum_to(grad_threshold, threshold), None, None, None
+                through = _through_reset(v, s, slope, threshold, row)
+                _ = grad[t].add_(grad_v) if through is None else grad[t].addcmul_(through, grad_v)
+            if grad_threshold is not None:
+                grad_threshold += _to_threshold(grad_s, grad_v, v, s, slope, threshold, row)
+            grad_v = row.leak * grad[t] if ctx.leaks else grad[t]
+        return grad.sum(0, keepdim=True) if ctx.is_static else grad, grad_threshold, None, None, None
+
+
+def _through_reset(v: Tensor, s: Tensor, slope: Tensor, threshold: Tensor, row: Row) -> Tensor | None:
+    """d (v after the reset) / d (v before it), K above; None where it is 1 everywhere."""
+    if row.like.reset == "zero":
+        return (s if row.detach_reset else torch.addcmul(s, v, slope)).neg().add_(1)
+    if row.like.reset == "subtract" and not row.detach_reset:
+        return (threshold * slope).neg_().add_(1)
+    return None
+
+
+def _to_threshold(
+    grad_s: Tensor, grad_v: Tensor | None, v: Tensor, s: Tensor, slope: Tensor, threshold: Tensor, row: Row
+) -> Tensor:
+    """-h times the gradient to s, through the reset too, and -s grad_v where the reset subtracts the threshold."""
+    if grad_v is None:
+        return -(grad_s * slope).sum_to_size(threshold.shape)
+    if row.like.reset != "none" and not row.detach_reset:
+        grad_s = grad_s - (v if row.like.reset == "zero" else threshold) * grad_v
+    total = grad_s * slope
+    if row.like.reset == "subtract":
+        total = total + s * grad_v
+    return -total.sum_to_size(threshold.shape)
 
 
 class Spike(torch.autograd.Function):
@@ -162,7 +176,7 @@ class Spike(torch.autograd.Function):
         """Gradients to v and to the threshold."""
         v, threshold = ctx.saved_tensors
         grad = grads[0] * ctx.surrogate.derivative(v - threshold)
-        return grad, _sum_to(-grad, threshold), None, None
+        return grad, (-grad).sum_to_size(threshold.shape), None, None
 
 
 def _fire(v: Tensor, row: Row, surrogate: Surrogate) -> Tensor:
@@ -175,8 +189,3 @@ def _reset(v: Tensor, fired: Tensor, row: Row) -> Tensor:
     if row.like.reset == "none":
         return v
     return v - fired * row.threshold if row.like.reset == "subtract" else v * (1 - fired)
-
-
-def _sum_to(grad: Tensor | None, like: Tensor) -> Tensor | None:
-    """`grad`, summed over the axes along which `like` was broadcast."""
-    return None if grad is None else grad.sum_to_size(like.shape)

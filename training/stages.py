@@ -80,6 +80,8 @@ def convert(network: Network, session: Session) -> StageResult:
     settings, recipe = session.recipe.convert, session.recipe
     drawn = session.batches("convert", 0, settings.batch_size)
     batches = [x for _, x, _, _ in islice(drawn, settings.batches)]
+    n_measured = len(batches) * sum(p.kind == "relu" for p in network.populations)
+    tell = _reporter(session, n_measured + len(batches))
     thresholds = calibrate_thresholds(
         network,
         batches,
@@ -89,11 +91,11 @@ def convert(network: Network, session: Session) -> StageResult:
         reset=settings.reset,
         leak=settings.leak,
         device=session.device,
-        progress=_reporter(session, epoch=1),
+        progress=tell(0),
     )
     spiking = to_spiking(network, thresholds, n_steps=settings.n_steps, reset=settings.reset, leak=settings.leak)
     model = TorchNetwork(spiking, surrogate=_surrogate(recipe)).to(session.device)
-    reestimate_batch_norm(model, batches, progress=_reporter(session, epoch=2))
+    reestimate_batch_norm(model, batches, progress=tell(n_measured))
     score = validate(model, recipe.snn.trades, session)
     log_epoch(session, "convert", 0, {}, score)
     return StageResult(network=model.to_network(), epoch=0, validation=score)
@@ -130,17 +132,21 @@ def _surrogate(recipe: Recipe) -> Surrogate:
     return Surrogate(name=recipe.snn.surrogate, width=recipe.snn.surrogate_width)
 
 
-def _reporter(session: Session, *, epoch: int) -> Callable[[int, int], None]:
-    """Progress of conversion: 1 calibration, 2 batch norm."""
+def _reporter(session: Session, n_batches: int) -> Callable[[int], Callable[[int, int], None]]:
+    """Progress of conversion: for each part, given the batches before it, a callback (done, batches of the part)."""
     started = monotonic()
 
-    def report(n_done: int, n_batches: int) -> None:
-        left = (monotonic() - started) / n_done * (n_batches - n_done)
-        session.report(
-            Progress(
-                stage="convert", epoch=epoch, n_epochs=2, batch=n_done, n_batches=n_batches, loss=nan, accuracy=nan,
-                seconds_left=left,
-            )
-        )  # fmt: skip
+    def part(n_before: int) -> Callable[[int, int], None]:
+        def report(n_done: int, _: int) -> None:
+            batch = n_before + n_done
+            left = (monotonic() - started) / batch * (n_batches - batch)
+            session.report(
+                Progress(
+                    stage="convert", epoch=1, n_epochs=1, batch=batch, n_batches=n_batches, loss=nan, accuracy=nan,
+                    seconds_left=left,
+                )
+            )  # fmt: skip
 
-    return report
+        return report
+
+    return part

@@ -87,9 +87,11 @@ class TorchWeights(TorchMap):
         """Matrix product or cross-correlation."""
         weight: Tensor = self.masking(self.weight)
         if isinstance(self.like, Dense):
-            return F.linear(x.flatten(1), weight, self.bias)
+            return _dense(x, weight, self.bias)
         m = self.like
-        return F.conv2d(x, weight, self.bias, m.stride, m.padding, m.dilation, m.groups)
+        y = F.conv2d(x, weight, self.bias, m.stride, m.padding, m.dilation, m.groups)
+        # Pixels before channels in memory: twice as fast on a CPU, and all that follows keeps the order.
+        return y.contiguous(memory_format=torch.channels_last)
 
     def to_map(self) -> Map:
         """With the mask multiplied in as well: a pruned weight is stored as 0."""
@@ -202,6 +204,14 @@ class TorchSparse(TorchMap):
     def to_map(self) -> Map:
         """As given."""
         return self.like
+
+
+def _dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """weight @ x. Pictures with pixels before channels in memory stay so: it is the weights that are put in order."""
+    if x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
+        weight = weight.unflatten(1, x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
+        x = x.permute(0, 2, 3, 1)
+    return F.linear(x.flatten(1), weight, bias)
 
 
 def to_module(m: Map, input_shape: Shape) -> TorchMap:

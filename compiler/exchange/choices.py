@@ -1,6 +1,6 @@
 """What a NIR file leaves open and its user has to state, and what four frameworks mean when they write one."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from typing import Any, Literal, get_args
 
@@ -57,10 +57,13 @@ class NirChoices:
         for name, allowed in _ALLOWED.items():
             if getattr(self, name) not in allowed:
                 raise CompileError(
-                    "GSM-303", "no such choice", where=f"NirChoices.{name}", found=getattr(self, name), expected=str(allowed)
-                )
+                    "GSM-303", "no such choice", where=f"NirChoices.{name}", found=getattr(self, name),
+                    expected=str(allowed),
+                )  # fmt: skip
         if self.dt is not None and not (isfinite(self.dt) and self.dt > 0):
-            raise CompileError("GSM-305", "not a time step", where="NirChoices.dt", found=self.dt, expected="seconds > 0")
+            raise CompileError(
+                "GSM-305", "not a time step", where="NirChoices.dt", found=self.dt, expected="seconds > 0"
+            )
 
 
 _ALLOWED: dict[str, tuple[object, ...]] = {
@@ -76,13 +79,12 @@ _ALLOWED: dict[str, tuple[object, ...]] = {
     "spikes_per_step": (*get_args(SpikesPerStep), None),
 }
 
-# What each framework's own exporter writes, as checked spike for spike (tests/judges). What it does not write down
-# and lets its user choose is None. Norse writes tau = dt/tau_inv where 1/tau_inv was meant: dt*dt undoes that.
-# sinabs counts tau in steps.
+# What each framework's own exporter writes with its defaults, as checked spike for spike (tests/judges). What it lets
+# its user choose and does not write down is left open. sinabs counts time constants in steps.
 FRAMEWORKS: dict[str, dict[str, Any]] = {
     "snntorch": {"comparator": ">", "dt": 1e-4, "integrator_input": "scaled"},
     "spikingjelly": {"comparator": ">=", "dt": 1e-4, "integrator_input": "scaled", "reset": "zero"},
-    "norse": {"comparator": ">", "dt": 1e-3 * 1e-3, "integrator_input": "whole", "synapse_input": "whole"},
+    "norse": {"comparator": ">", "dt": 1e-3, "integrator_input": "whole", "synapse_input": "whole"},
     "sinabs": {
         "comparator": ">=", "dt": 1.0, "decay": "exponential", "integrator_input": "whole", "membrane_input": None,
         "readout_input": "whole", "spikes_per_step": None,
@@ -91,12 +93,13 @@ FRAMEWORKS: dict[str, dict[str, Any]] = {
 
 
 def framework_choices(framework: str, **stated: Any) -> NirChoices:
-    """The choices that fit files written by a framework's exporter with its defaults; `stated` adds or overrides.
+    """The choices that fit a file written by a framework's own exporter; `stated` adds to them or overrides them.
 
-    snnTorch subtracts one step late by default, so reset="subtract" implies reset_delay=True unless stated.
+    `dt` is the framework's own step. Norse writes tau = dt/tau_inv where 1/tau_inv seconds was meant; reading with
+    dt*dt undoes that. snnTorch subtracts one step late by default: reset="subtract" implies reset_delay=True.
 
     Raises:
-        CompileError: GSM-303 for an unknown framework or field.
+        CompileError: GSM-303 for an unknown framework or field, GSM-305 for a dt that is none.
     """
     if framework not in FRAMEWORKS:
         raise CompileError(
@@ -107,4 +110,7 @@ def framework_choices(framework: str, **stated: Any) -> NirChoices:
         raise CompileError("GSM-303", "no such choice", where="NirChoices", found=", ".join(sorted(unknown)))
     if framework == "snntorch" and stated.get("reset") == "subtract":
         stated = {"reset_delay": True} | stated
-    return NirChoices(**(FRAMEWORKS[framework] | stated))
+    choices = NirChoices(**(FRAMEWORKS[framework] | stated))
+    if framework == "norse" and choices.dt is not None:
+        return replace(choices, dt=choices.dt * choices.dt)
+    return choices

@@ -85,7 +85,7 @@ def flatten(record: Record) -> NirGraph:
     """
     if record.get("type") != "NIRGraph":
         raise CompileError(
-            "GSM-306", "not a graph", found=record.get("type", "nothing"), expected="a NIRGraph with an Input and an Output"
+            "GSM-306", "not a graph", found=record.get("type", "nothing"), expected="a NIRGraph with Input and Output"
         )
     nodes, edges = _flatten(record, "", 0)
     for (a, b), n in Counter(edges).items():
@@ -101,7 +101,8 @@ def _flatten(record: Record, prefix: str, depth: int) -> tuple[dict[str, NirNode
     where = f"NIR graph {prefix[:-1]!r}" if prefix else "NIR graph"
     inner = record.get("nodes")
     if depth > MAX_DEPTH or not isinstance(inner, Mapping):
-        raise CompileError("GSM-306", "graph has no nodes" if depth <= MAX_DEPTH else "graphs nest too deep", where=where)
+        what = "graphs nest too deep" if depth > MAX_DEPTH else "graph has no nodes"
+        raise CompileError("GSM-306", what, where=where)
     nodes: dict[str, NirNode] = {}
     edges: list[tuple[str, str]] = []
     entry, leave = {}, {}
@@ -141,7 +142,10 @@ def _add_output(nodes: dict[str, NirNode], edges: list[tuple[str, str]]) -> None
     ends = sorted(name for name in nodes if name not in leads_on)
     if len(ends) != 1 or "output" in nodes:
         raise CompileError(
-            "GSM-306", "graph has no Output", found=f"it ends in {', '.join(ends) or 'no node'}", expected="one Output node"
+            "GSM-306",
+            "graph has no Output",
+            found=f"it ends in {', '.join(ends) or 'no node'}",
+            expected="an Output node",
         )
     nodes["output"] = NirNode(name="output", kind="Output")
     edges.append((ends[0], "output"))
@@ -195,5 +199,8 @@ def _chains_from(graph: NirGraph, after: Mapping[str, list[str]], source: str) -
         else:
             stack += [(following, (*through, name)) for following in reversed(after[name])]
     raise CompileError(
-        "GSM-304", "too many ways lead through the stateless nodes", where=graph.nodes[source].where, found=f"> {MAX_STEPS}"
+        "GSM-304",
+        "too many ways lead on through stateless nodes",
+        where=graph.nodes[source].where,
+        found=f"> {MAX_STEPS}",
     )

@@ -107,15 +107,15 @@ def _convolution(node: NirNode) -> Conv2d:
         return (across, columns) if flat else (rows, columns)
 
     stride, dilation = along("stride", 1), along("dilation", 1)
-    text = node.fields["padding"]
-    if isinstance(text, bytes):
-        text = text.decode("utf8")
-    if text == "same":
+    word = node.fields["padding"]
+    if not isinstance(word, str):
+        padding = along("padding", 0)
+    elif word == "same":
         weight, padding, dilation = _same(node, weight, stride, dilation)
-    elif isinstance(text, str) and text != "valid":
-        raise CompileError("GSM-307", "no such padding", where=node.where, found=text, expected="same, valid or numbers")
+    elif word == "valid":
+        padding = (0, 0)
     else:
-        padding = (0, 0) if isinstance(text, str) else along("padding", 0)
+        raise CompileError("GSM-307", "no such padding", where=node.where, found=word, expected="same, valid, numbers")
     groups, _ = whole_pair(node, "groups")
     bias = numbers(node, "bias", np.float32).reshape(-1)
     return Conv2d(weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups)

@@ -12,11 +12,10 @@ The membrane starts at v_leak, or, without a leak, at v_reset.
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TypeVar
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, parameter
 from ..errors import CompileError
 from ..maps import Shape
 from ..neurons import DECAY_UNIT, Neuron, Reset
@@ -33,22 +32,19 @@ PARAMETERS = {
 MAY_BE_INFINITE = ("tau", "tau_mem", "tau_syn", "r", "w_in")
 ULPS = 4  # units in the last place that dividing a few rounded numbers can add up to
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dynamics:
-    """What a stateful node becomes: a neuron, what multiplies all that arrives, and a bias; float32, each fits the shape."""
+    """What a stateful node becomes: a neuron, what multiplies all that arrives, and a bias. Arrays fit the shape."""
 
     neuron: Neuron
     gain: Array
     bias: Array
 
 
-def population_shape(node: NirNode, upstream: Shape | None) -> Shape | None:
+def population_shape(node: NirNode, upstream: Shape) -> Shape:
     """The shape of the node's parameters, or, where they are scalars or one per channel, that of what arrives.
 
-    Returns: None if neither is known.
     Raises:
         CompileError: GSM-307 if the parameters differ in shape or do not fit what arrives.
     """
@@ -62,12 +58,12 @@ def population_shape(node: NirNode, upstream: Shape | None) -> Shape | None:
     while len(own) in (2, 4) and own[0] == 1:  # a batch of one
         own = own[1:]
     own = (own[0], 1, own[1]) if len(own) == 2 else own
-    if upstream is not None and own in (upstream[:1], (upstream[0], 1, 1)):
+    if own in (upstream[:1], (upstream[0], 1, 1)):
         return upstream
-    if len(own) not in (1, 3) or (upstream is not None and prod(own) != prod(upstream)):
+    if len(own) not in (1, 3) or prod(own) != prod(upstream):
         raise CompileError(
             "GSM-307", "neurons do not fit what arrives", where=node.where, found=f"parameters {own}",
-            expected=str(upstream) if upstream is not None else "one dimension, or (channels, height, width)",
+            expected=str(upstream),
         )  # fmt: skip
     return own
 
@@ -96,8 +92,10 @@ def dynamics_of(node: NirNode, shape: Shape, choices: NirChoices, threshold: Nir
         leak_rate, gain = _rate_and_gain(node, tau, p["r"], _membrane_scale(node, choices), choices, tolerance)
     decay_rate = np.ones(())
     if "tau_syn" in p:
-        scale = _needed(choices.synapse_input, node, "synapse_input", "does one step add w_in or w_in*dt/tau_syn")
-        decay_rate, synapse_gain = _rate_and_gain(node, p["tau_syn"], p.get("w_in", np.ones(())), scale, choices, tolerance)
+        w_in, scale = p.get("w_in", np.ones(())), choices.synapse_input
+        if scale is None:
+            raise _open(node, "synapse_input", "does one step add w_in or w_in*dt/tau_syn")
+        decay_rate, synapse_gain = _rate_and_gain(node, p["tau_syn"], w_in, scale, choices, tolerance)
         gain = gain * synapse_gain
 
     reset: Reset = "none"
@@ -117,14 +115,17 @@ def dynamics_of(node: NirNode, shape: Shape, choices: NirChoices, threshold: Nir
         neuron = _firing(node, neuron, shape, origin, choices, is_ours)
     elif threshold is not None:
         neuron = _firing(threshold, neuron, shape, origin, *with_stated(threshold, choices))
-    return Dynamics(neuron=neuron, gain=_small(gain), bias=bias)
+    return Dynamics(neuron=neuron, gain=parameter(_small(gain), where="gain"), bias=parameter(bias, where="v_leak"))
 
 
 def _firing(node: NirNode, neuron: Neuron, shape: Shape, origin: Array, choices: NirChoices, is_ours: bool) -> Neuron:
     """The neuron with its threshold and comparator."""
-    comparator = _needed(choices.comparator, node, "comparator", "does a neuron spike at v > threshold or v >= threshold")
-    per_step = _needed(choices.spikes_per_step, node, "spikes_per_step", "can a neuron spike several times in one step")
-    if per_step == "several":
+    comparator = choices.comparator
+    if comparator is None:
+        raise _open(node, "comparator", "does a neuron spike at v > threshold, or at v >= threshold")
+    if choices.spikes_per_step is None:
+        raise _open(node, "spikes_per_step", "can a neuron spike several times in one step")
+    if choices.spikes_per_step == "several":
         raise CompileError(
             "GSM-304", "neurons that spike several times in one step have no equal here", where=node.where,
             remedy="train with single spikes (sinabs: spike_fn=SingleSpike)",
@@ -148,29 +149,31 @@ def threshold_at_least(threshold: Array) -> Array:
 
 def _reset(node: NirNode, v_reset: Array, choices: NirChoices) -> tuple[Reset, Array]:
     """The reset, and the voltage that becomes zero."""
-    reset = _needed(choices.reset, node, "reset", "does a spike subtract the threshold or set v to v_reset")
-    if reset == "zero":
-        return reset, v_reset
+    if choices.reset is None:
+        raise _open(node, "reset", "does a spike subtract the threshold, or set v to v_reset")
+    if choices.reset == "zero":
+        return "zero", v_reset
     if v_reset.any():
         raise CompileError(
             "GSM-304", "a reset by subtraction has no v_reset", where=node.where,
             found=f"v_reset {float(v_reset.min()):.4g}..{float(v_reset.max()):.4g}", expected="0",
             remedy="--reset zero, if the membrane is set to v_reset",
         )  # fmt: skip
-    return reset, np.zeros(())
+    return "subtract", np.zeros(())
 
 
 def _integrator_gain(node: NirNode, r: Array, choices: NirChoices) -> Array:
-    question = "does one step add r*I or r*dt*I"
-    if _needed(choices.integrator_input, node, "integrator_input", question) == "whole":
-        return r
-    return r * _dt(node, choices)
+    if choices.integrator_input is None:
+        raise _open(node, "integrator_input", "does one step add r*I, or r*dt*I")
+    return r if choices.integrator_input == "whole" else r * _dt(node, choices)
 
 
 def _membrane_scale(node: NirNode, choices: NirChoices) -> InputScale:
     if node.kind in INTEGRATORS and choices.readout_input is not None:
         return choices.readout_input
-    return _needed(choices.membrane_input, node, "membrane_input", "does one step add r*I or r*(1 - leak)*I")
+    if choices.membrane_input is None:
+        raise _open(node, "membrane_input", "does one step add r*I, or r*(1 - leak)*I")
+    return choices.membrane_input
 
 
 def _rate_and_gain(
@@ -178,7 +181,7 @@ def _rate_and_gain(
 ) -> tuple[Array, Array]:
     """rate(tau), and factor*rate(tau) ("scaled") or factor ("whole").
 
-    An infinite tau is no decay; with an infinite factor, which stands for tau/dt, the product is 1 (snnTorch's beta = 1).
+    An infinite tau is no decay; with an infinite factor, which stands for tau/dt, the product is 1 (snnTorch, beta 1).
     """
     dt = _dt(node, choices)
     if not (tau > 0).all():
@@ -194,8 +197,8 @@ def _rate_and_gain(
     both = np.isinf(tau) & np.isinf(factor)
     if (np.isinf(factor) & ~both).any() or (scale == "scaled" and (np.isinf(tau) & ~both).any()):
         raise CompileError(
-            "GSM-304", "an infinite time constant needs an infinite r or w_in, and the other way round", where=node.where,
-            remedy="write neurons without a leak as IF",
+            "GSM-304", "an infinite time constant needs an infinite r or w_in, and the other way round",
+            where=node.where, remedy="write neurons without a leak as IF",
         )  # fmt: skip
     gain = np.where(both, 1.0, np.where(both, 1.0, factor) * (1.0 if scale == "whole" else rate))
     return _snap(rate, tolerance), _snap(gain, tolerance)
@@ -213,27 +216,29 @@ def _snap(value: Array, tolerance: float) -> Array:
 
 def _tolerance(node: NirNode) -> float:
     """Relative rounding of what is computed from the node's parameters: that of the coarsest of their number types."""
-    kinds = [np.asarray(node.fields[name]).dtype for name in PARAMETERS[node.kind] if node.fields.get(name) is not None]
-    return ULPS * max(float(np.finfo(k).epsneg) for k in kinds if k.kind == "f") if any(k.kind == "f" for k in kinds) else 0.0
+    given = [np.asarray(node.fields[name]) for name in PARAMETERS[node.kind] if node.fields.get(name) is not None]
+    return ULPS * max((float(np.finfo(a.dtype).epsneg) for a in given if a.dtype.kind == "f"), default=0.0)
 
 
 def _dt(node: NirNode, choices: NirChoices) -> float:
     if choices.dt is None:
         raise CompileError(
-            "GSM-305", "NIR's time is continuous, and the file has no time step", where=node.where, expected="seconds > 0",
+            "GSM-305", "NIR's time is continuous, and the file has no time step", where=node.where,
             remedy="state the step that the network was trained with: --dt SECONDS (snnTorch, SpikingJelly: 1e-4)",
         )  # fmt: skip
     return choices.dt
 
 
-def _needed(value: T | None, node: NirNode, name: str, question: str) -> T:
-    if value is None:
-        option = {"reset": "--reset subtract|zero", "comparator": "--comparator '>'|'>='"}.get(name, f"NirChoices({name}=...)")
-        raise CompileError(
-            "GSM-303", f"the file does not say, and frameworks differ: {question}", where=node.where,
-            remedy=f"state it: {option}",
-        )  # fmt: skip
-    return value
+def _open(node: NirNode, name: str, question: str) -> CompileError:
+    """The refusal of a file that leaves a choice open."""
+    option = {
+        "reset": "--reset subtract or zero", "comparator": "--comparator '>' or '>='",
+        "spikes_per_step": "--nir spikes-per-step=one",
+    }.get(name, f"--nir {name.replace('_', '-')}=scaled or whole")  # fmt: skip
+    return CompileError(
+        "GSM-303", f"the file does not say, and frameworks differ: {question}", where=node.where,
+        remedy=f"state it: {option}" + ("" if name == "reset" else ", or --framework NAME"),
+    )  # fmt: skip
 
 
 def _parameter(node: NirNode, name: str, shape: Shape) -> Array:
@@ -242,8 +247,9 @@ def _parameter(node: NirNode, name: str, shape: Shape) -> Array:
     bad = np.isnan(array) | ((array == -np.inf) if name in MAY_BE_INFINITE else np.isinf(array))
     if bad.any():
         raise CompileError(
-            "GSM-202", "values are not finite", where=f"{node.where}, {name}", found=f"{int(bad.sum())} of {array.size}",
-            expected="finite numbers", remedy="look for a diverged training run or a damaged export",
+            "GSM-202", "values are not finite", where=f"{node.where}, {name}",
+            found=f"{int(bad.sum())} of {array.size}", expected="finite numbers",
+            remedy="look for a diverged training run or a damaged export",
         )  # fmt: skip
     return _fit(array, shape)
 
@@ -253,7 +259,9 @@ def _fit(array: Array, shape: Shape) -> Array:
         return array.reshape(())
     if array.size == prod(shape):
         return array.reshape(shape)
-    return array.reshape(shape[0], *(1,) * (len(shape) - 1)) if array.size == shape[0] else np.broadcast_to(array, shape)
+    if array.size == shape[0]:
+        return array.reshape(shape[0], *(1,) * (len(shape) - 1))
+    return np.broadcast_to(array, shape)
 
 
 def _small(array: Array) -> Array:

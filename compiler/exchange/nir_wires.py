@@ -103,29 +103,22 @@ def per_synapse(wire: Wire, shape: Shape) -> tuple[Sparse, Array]:
         raise ValueError("the chain has no delay per value")
     before, _, middle = chain_to_matrix(wire.maps[: wire.split], shape)
     after, bias, _ = chain_to_matrix(wire.maps[wire.split :], middle)
-    target, source, weight, delay = [], [], [], []
+    found: list[tuple[Array, Array, Array, Array]] = []
     for steps in np.unique(wire.delays):
         here = wire.delays == steps
         part = (after[:, here] @ before[here, :]).tocoo()
         keep = part.data != 0
-        for collected, values in (
-            (target, part.coords[0][keep]), (source, part.coords[1][keep]), (weight, part.data[keep]),
-            (delay, np.full(int(keep.sum()), steps)),
-        ):  # fmt: skip
-            collected.append(values)
-    targets, sources = np.concatenate(target), np.concatenate(source)
+        found.append((part.coords[0][keep], part.coords[1][keep], part.data[keep], np.full(int(keep.sum()), steps)))
+    targets, sources, weights, delays = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.lexsort((targets, sources))
-    pairs = sources[order].astype(np.int64) * prod(wire.shape) + targets[order]
-    if (np.diff(pairs) == 0).any():
+    targets, sources, weights, delays = targets[order], sources[order], weights[order], delays[order]
+    if ((np.diff(targets) == 0) & (np.diff(sources) == 0)).any():
         raise CompileError(
             "GSM-304", "one synapse would need several delays", where=wire.delay_node.where,
             remedy="delay what the neurons emit or what they receive, not what lies between two weight nodes",
         )  # fmt: skip
     sparse = Sparse(
-        row_start=np.searchsorted(sources[order], np.arange(prod(shape) + 1)), targets=targets[order],
-        weights=np.concatenate(weight)[order].astype(np.float32), shape=wire.shape,
-        delays=np.concatenate(delay)[order].astype(np.int32),
+        row_start=np.searchsorted(sources, np.arange(prod(shape) + 1)), targets=targets,
+        weights=weights.astype(np.float32), shape=wire.shape, delays=delays.astype(np.int32),
     )  # fmt: skip
     return sparse, np.asarray(bias, np.float32)
-
-

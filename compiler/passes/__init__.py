@@ -1,4 +1,4 @@
-"""Passes: pure functions Network -> Network, one a file; each says in its first paragraph whether it is exact or lossy."""
+"""Passes: pure functions Network -> Network, one a file; each says in its first paragraph if it is exact or lossy."""
 
 from .apply_masks import apply_masks as apply_masks
 from .compose_maps import compose_maps as compose_maps

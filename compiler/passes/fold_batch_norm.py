@@ -47,8 +47,9 @@ def _fold_before(maps: list[Map], shape: Shape) -> tuple[Map, ...]:
     """Gains that precede a weight map; they do not change the shape."""
     folded: list[Map] = []
     for m in maps:
-        if isinstance(m, (Dense, Conv2d)) and folded and isinstance(folded[-1], (BatchNorm, Scale)):
-            folded += _before(folded.pop(), m, shape)
+        previous = folded[-1] if folded else None
+        if isinstance(m, (Dense, Conv2d)) and isinstance(previous, (BatchNorm, Scale)):
+            folded[-1:] = _before(previous, m, shape)
         else:
             folded.append(m)
         shape = m.output_shape(shape)

@@ -10,10 +10,10 @@ from ..maps import AveragePool2d, Conv2d, Dense, Map, Scale, SumPool2d
 
 
 def fuse_average_pooling(network: Network) -> Network:
-    """Divide the weights after an average pooling by its window, leaving a sum over binary spikes. Exact up to rounding.
+    """Divide the weights after an average pooling by its window, leaving a sum. Exact up to rounding.
 
-    A tiling sum pool costs nothing: lowering reads the pooled pixel of a spike from its address. Overlapping pools
-    are sums too; `compose_maps` then multiplies them out.
+    The sum is over binary spikes, so nothing multiplies. A tiling sum pool costs nothing: lowering reads the pooled
+    pixel of a spike from its address. Overlapping pools are sums too; `compose_maps` then multiplies them out.
     """
     return replace(network, connections=tuple(replace(c, maps=_fuse(c.maps)) for c in network.connections))
 

@@ -34,7 +34,7 @@ Chips = Annotated[
     ),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of every random choice.")]
-Out = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write it.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write it.")]
 
 
 def fraction(text: str, *, option: str) -> float:

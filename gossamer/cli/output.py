@@ -34,9 +34,15 @@ def render(*parts: Any, like: TextIO | None = None) -> str:
 
     is_terminal = like is not None and like.isatty()
     console = Console(
-        file=StringIO(), force_terminal=is_terminal, no_color=None if is_terminal else True, markup=False, emoji=False,
-        highlight=False, width=None if is_terminal else 400, legacy_windows=False,
-    )  # fmt: skip
+        file=StringIO(),
+        force_terminal=is_terminal,
+        no_color=None if is_terminal else True,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        width=None if is_terminal else 400,
+        legacy_windows=False,
+    )
     with console.capture() as capture:
         for part in parts:
             console.print(part, soft_wrap=isinstance(part, str))

@@ -38,9 +38,11 @@ def size(n_bytes: int | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """12.3 s, 4:05 min or 1:02:03 h."""
+    """120 ms, 12.3 s, 4:05 min or 1:02:03 h."""
     if seconds is None or isnan(seconds):
         return NONE
+    if seconds < 1:
+        return f"{_three_digits(1000 * seconds)} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

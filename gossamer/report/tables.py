@@ -1,19 +1,24 @@
 """Tables for a terminal."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
-from ..hwmodels import EnergyReport
-from ..simulator import Activity
 from . import numbers
 from .text import clean
 
+if TYPE_CHECKING:
+    from ..hwmodels import EnergyReport
+    from ..simulator import Activity
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, footer: bool = False) -> Table:
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, footer: bool = False) -> Group:
     """A table; a column whose heading begins with ">" is set to the right, and a footer is its last row."""
-    drawn = Table(title=clean(title), box=box.SIMPLE, title_justify="left", title_style="bold", pad_edge=False)
+    drawn = Table(box=box.SIMPLE, pad_edge=False)
     for column in columns:
         right = column.startswith(">")
         drawn.add_column(clean(column.removeprefix(">")), justify="right" if right else "left", overflow="fold")
@@ -22,10 +27,10 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
         if footer and i == len(cells) - 1:
             drawn.add_section()
         drawn.add_row(*row, style="bold" if footer and i == len(cells) - 1 else None)
-    return drawn
+    return Group(Text(clean(title), style="bold"), drawn)
 
 
-def activity_table(run: Activity) -> Table:
+def activity_table(run: "Activity") -> Group:
     """What each population did, per sample."""
     rows: list[list[str]] = []
     n = run.n_samples
@@ -33,11 +38,14 @@ def activity_table(run: Activity) -> Table:
         c = run.layer_counts(layer.name)
         rows.append(
             [
-                layer.name, layer.kind, numbers.count(layer.n_neurons), numbers.count(layer.n_synapses),
+                layer.name,
+                layer.kind,
+                numbers.count(layer.n_neurons),
+                numbers.count(layer.n_synapses),
                 f"{run.spike_rate(layer.name):.4f}",
                 *(numbers.count(e / n) for e in (c.spikes, c.synaptic_ops, c.macs, c.neuron_updates)),
             ]
-        )  # fmt: skip
+        )
     t = run.total
     neurons = sum(layer.n_neurons for layer in run.layers)
     synapses = sum(layer.n_synapses for layer in run.layers)
@@ -46,18 +54,27 @@ def activity_table(run: Activity) -> Table:
         ["all", "", numbers.count(neurons), numbers.count(synapses), "", *(numbers.count(e / n) for e in total)]
     )
     columns = (
-        "population", "kind", ">neurons", ">synapses", ">events per neuron and step", ">spikes", ">synaptic ops", ">MACs",
+        "population",
+        "kind",
+        ">neurons",
+        ">synapses",
+        ">events per neuron and step",
+        ">spikes",
+        ">synaptic ops",
+        ">MACs",
         ">neuron updates",
-    )  # fmt: skip
+    )
     return table("Per sample", columns, rows, footer=True)
 
 
-def energy_table(report: EnergyReport) -> Table:
+def energy_table(report: "EnergyReport") -> Group:
     """Energy per sample, by layer and event."""
     events = list(report.by_event)
     rows: list[list[str]] = []
     for layer in report.by_layer:
-        parts = [numbers.energy(layer["by_event"][e] / report.n_samples) if e in layer["by_event"] else "" for e in events]
+        parts = [
+            numbers.energy(layer["by_event"][e] / report.n_samples) if e in layer["by_event"] else "" for e in events
+        ]
         rows.append([layer["name"], *parts, numbers.energy(layer["pj"] / report.n_samples)])
     sums = [numbers.energy(report.by_event[e] / report.n_samples) for e in events]
     rows.append(["all", *sums, numbers.energy(report.per_sample_pj)])
@@ -65,7 +82,7 @@ def energy_table(report: EnergyReport) -> Table:
     return table(title, ("population", *(f">{e}" for e in events), ">total"), rows, footer=True)
 
 
-def energy_remarks(report: EnergyReport) -> list[str]:
+def energy_remarks(report: "EnergyReport") -> list[str]:
     """What a total is made of, and what is missing from it."""
     low, high = report.total_low_pj / report.n_samples, report.total_high_pj / report.n_samples
     remarks = []
@@ -82,11 +99,18 @@ def energy_remarks(report: EnergyReport) -> list[str]:
     return [clean(remark) for remark in remarks]
 
 
-def price_table(report: EnergyReport) -> Table:
+def price_table(report: "EnergyReport") -> Group:
     """Every price that was charged, with its source."""
     rows: dict[tuple[str, ...], None] = {}
     for line in report.lines:
         rows[
-            (line.event, f"{line.price_pj:g} pJ", line.scope, f"{line.basis}, grade {line.grade}", line.source, line.note)
+            (
+                line.event,
+                f"{line.price_pj:g} pJ",
+                line.scope,
+                f"{line.basis}, grade {line.grade}",
+                line.source,
+                line.note,
+            )
         ] = None
     return table("Prices", ("event", ">price", "scope", "basis", "source", "note"), list(rows))

@@ -14,9 +14,23 @@ FEW = 4  # events of one channel and step below which the event-major order is f
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def push_convolution(
-    ids, values, starts, first_step, n_steps, delay, pool, in_shape, out_shape, geometry, row_start, segment,
-    out_channels, offset, weights, current,
-):  # fmt: skip
+    ids,
+    values,
+    starts,
+    first_step,
+    n_steps,
+    delay,
+    pool,
+    in_shape,
+    out_shape,
+    geometry,
+    row_start,
+    segment,
+    out_channels,
+    offset,
+    weights,
+    current,
+):
     """Deliver a block of events to steps t + delay.
 
     pool (2,): source pixels per pooled pixel. in_shape (5,): source h, w; pooled c, h, w. out_shape (3,).

@@ -5,8 +5,8 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def list_events(dense, rectify, ids, values, starts):
-    """List the non-zero (with `rectify`: positive) entries of dense (n_samples, n_block, n_neurons)."""
+def list_events(dense, ids, values, starts):
+    """List the non-zero entries of dense (n_samples, n_block, n_neurons)."""
     n_samples, n_block, n_neurons = dense.shape
     for b in range(n_samples):
         k = 0
@@ -14,7 +14,7 @@ def list_events(dense, rectify, ids, values, starts):
         for step in range(n_block):
             for i in range(n_neurons):
                 x = dense[b, step, i]
-                if x != 0 and (x > 0 or not rectify):
+                if x != 0:
                     ids[b, k] = i
                     if values.shape[1]:
                         values[b, k] = x

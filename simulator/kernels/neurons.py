@@ -10,9 +10,25 @@ from numba import njit
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def update_float(
-    current, first_step, n_block, v, u, fire_at, drop, leak, decay, bias, bias_to_membrane, keep, has_current,
-    voltage_first, reset_delay, flags, ids, starts,
-):  # fmt: skip
+    current,
+    first_step,
+    n_block,
+    v,
+    u,
+    fire_at,
+    drop,
+    leak,
+    decay,
+    bias,
+    bias_to_membrane,
+    keep,
+    has_current,
+    voltage_first,
+    reset_delay,
+    flags,
+    ids,
+    starts,
+):
     """Update n_block steps of float32 neurons and list their spikes; empties the slots of `current` that it reads.
 
     v, u: (n_samples, n_neurons), u is empty without synaptic current. fire_at, drop, leak, decay: (n_groups,).
@@ -69,9 +85,25 @@ def update_float(
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def update_integer(
-    current, first_step, n_block, v, u, fire_at, drop, leak, decay, bias, bias_to_membrane, keep, has_current,
-    voltage_first, reset_delay, flags, ids, starts,
-):  # fmt: skip
+    current,
+    first_step,
+    n_block,
+    v,
+    u,
+    fire_at,
+    drop,
+    leak,
+    decay,
+    bias,
+    bias_to_membrane,
+    keep,
+    has_current,
+    voltage_first,
+    reset_delay,
+    flags,
+    ids,
+    starts,
+):
     """As update_float in Loihi's integers: state in 1/64 unit, decays in 1/4096 truncated toward zero, u wraps into
     (-2^23, 2^23], v is clipped to +-(2^23 - 1). v, u: int32; fire_at, drop: already in 1/64 unit.
     """

@@ -5,9 +5,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def push_csr(
-    ids, values, starts, first_step, n_steps, delay, row_of, row_start, targets, weights, current
-):
+def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start, targets, weights, current):
     """Deliver a block of events to steps t + delay. row_of: (n_pre,) row of each source neuron or -1; empty: its id."""
     n_samples, ring, _ = current.shape
     four = np.uint64(4)

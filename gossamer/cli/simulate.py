@@ -1,0 +1,70 @@
+"""gossamer simulate: run a graph event by event and count."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import AsJson, Chips, Data, DataDir, Limit, Split
+from .output import note, print_json, show
+
+
+def simulate(
+    graph: Annotated[Path, typer.Argument(metavar="GRAPH", help="A graph; a checkpoint is compiled on the fly.")],
+    data: Data,
+    data_dir: DataDir = None,
+    split: Split = "test",
+    steps: Annotated[
+        int | None, typer.Option("--steps", metavar="T", help="Steps per sample. Default: the network's own.")
+    ] = None,
+    chip: Chips = None,
+    limit: Limit = None,
+    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="Default: one per core.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Keep every spike of every population in the run.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="RUN", help="Save what happened, for energy and report.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a graph on data, event by event, and count what happens.
+
+    Counts are exact integers and depend neither on threads nor on how synapses are stored.
+    """
+    from ..files import load_runnable
+    from ..report.energies import energies_json
+    from ..report.tables import activity_table, energy_remarks, energy_table
+    from ..report.words import run_line
+    from ..samples import check_classes, load_samples, n_outputs
+    from ..simulator import simulate as run
+    from ..verbs import energy
+    from . import check
+    from .progress import counting
+
+    chips = check.chips(chip)
+    check.writable(out)
+    compiled, on_the_fly = load_runnable(graph)
+    if on_the_fly:
+        note(f"{graph} is a checkpoint: compiled on the fly, in {compiled.arithmetic}")
+    samples = load_samples(data, split=split, data_dir=data_dir, limit=limit)
+    check_classes(samples.n_classes, n_outputs(compiled), data=data)
+    run(compiled, samples.x[:1], n_steps=steps, threads=1)  # loads the kernels: `seconds` is to be simulation alone
+    with counting("simulating") as progress:
+        activity = run(
+            compiled,
+            samples.x,
+            samples.y,
+            n_steps=steps,
+            threads=threads,
+            record=("*",) if record else (),
+            progress=progress,
+        )
+    if out is not None:
+        activity.save(out)
+        note(f"wrote {out}")
+    reports = energy(activity, chips)
+    if as_json:
+        print_json({**activity.to_dict(), **({"energy_pj": energies_json(reports)} if chips else {})})
+        return
+    show(run_line(activity), activity_table(activity))
+    for report in reports.values():
+        show(energy_table(report), *energy_remarks(report))

@@ -1,0 +1,141 @@
+"""gossamer train, gossamer attack and gossamer demo, on seconds of training."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import gossamer as api
+from gossamer.demo import run_demo
+from gossamer.report.demo import check_lines, write_demo_page
+
+
+def test_train_writes_a_checkpoint_for_each_stage(gossamer, tiny_recipe):
+    answer = gossamer("train", tiny_recipe, "--json")
+    assert answer.status == 0, answer.err
+    found = answer.json
+    assert found["out"] == "runs/tiny"
+    assert [s["stage"] for s in found["stages"]] == ["dense", "prune", "finetune", "convert", "snn"]
+    assert found["final"] == found["stages"][-1]["checkpoint"]
+    assert found["stages"][-1]["density"] == pytest.approx(0.3, abs=0.01)
+    assert "dense     epoch 2/2" in answer.err
+    again = gossamer("train", tiny_recipe, "--resume")
+    assert again.status == 0
+    assert "30.0" in again.out
+    assert "epoch" not in again.err  # nothing was left to do
+
+
+def test_stages_and_seed_can_be_chosen(gossamer, tiny_recipe):
+    first = gossamer("train", tiny_recipe, "--stage", "dense", "--seed", 3, "--out", "a", "--json").json
+    other = gossamer("train", tiny_recipe, "--stage", "dense", "--seed", 4, "--out", "b", "--json").json
+    assert [s["stage"] for s in first["stages"]] == ["dense"]
+    assert (first["seed"], other["seed"]) == (3, 4)
+    assert first["stages"][0]["sha256"] != other["stages"][0]["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("no-such-recipe",), "GSM-604"),
+        (("bad.toml",), "GSM-604"),
+        (("tiny.toml", "--stage", "rest"), "GSM-608"),
+        (("mnist.toml", "--data-dir", "nowhere"), "GSM-601"),
+        (("mnist.toml", "--data", "nowhere"), "GSM-601"),
+        (("tiny.toml", "--out", "tiny.toml/x"), "GSM-106"),
+        (("tiny.toml", "--seed", "-1"), "GSM-604"),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused(gossamer, tiny_recipe, tmp_path, arguments, code):
+    (tmp_path / "bad.toml").write_text("[recipe\n")
+    (tmp_path / "mnist.toml").write_text(tiny_recipe.read_text().replace("digits", "mnist"))
+    answer = gossamer("train", *arguments, "--json")
+    assert answer.status == 2
+    assert answer.json["error"]["code"] == code
+    assert "Traceback" not in answer.err
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_attack_says_how_many_are_right_with_and_without(gossamer, tiny_recipe):
+    checkpoint = gossamer("train", tiny_recipe, "--stage", "dense", "--json").json["final"]
+    command = ("attack", checkpoint, "--data", "digits", "--limit", 60)
+    answer = gossamer(*command, "--eps", "32/255", "--steps", 3, "--step-size", "0.05", "--json")
+    assert answer.status == 0, answer.err
+    found = answer.json
+    assert found["eps"] == 32 / 255
+    assert found["n_samples"] == 60
+    assert found["adversarial_accuracy"] < found["clean_accuracy"]
+    text = gossamer(*command, "--attack", "fgsm").out
+    assert "under fgsm" in text
+    assert "eps 8/255" in text
+    report = api.attack(
+        checkpoint, api.load_dataset("digits", "test").limit(60), eps=32 / 255, n_steps=3, step_size=0.05
+    )
+    assert report.adversarial_accuracy == found["adversarial_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--eps", "1/0"), "GSM-702"),
+        (("--eps", "much"), "GSM-702"),
+        (("--eps", "nan"), "GSM-702"),
+        (("--eps", "2"), "GSM-608"),
+        (("--eps", "-8/255"), "GSM-608"),
+        (("--steps", "0"), "GSM-608"),
+        (("--attack", "magic"), "GSM-702"),
+        (("--attack", "fgsm", "--steps", "3"), "GSM-702"),
+        (("--data", "x.npz"), "GSM-603"),
+    ],
+)
+def test_a_bad_attack_is_refused(gossamer, tiny_dense, arguments, code):
+    answer = gossamer("attack", tiny_dense, "--data", "digits", "--limit", 20, *arguments, "--json")
+    assert answer.status == 2
+    assert answer.json["error"]["code"] == code, answer.err
+
+
+def test_ctrl_c_during_training_leaves_nothing_half_written(tmp_path, tiny_recipe):
+    long = tmp_path / "long.toml"
+    long.write_text(tiny_recipe.read_text().replace("epochs = 2", "epochs = 100000"))
+    command = [sys.executable, "-W", "error", "-m", "gossamer", "train", str(long), "--out", "out", "--json"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert "epoch 1/100000" in process.stderr.readline()
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.endswith("error GSM-703: interrupted\n")
+    assert "--resume" in err
+    assert "Traceback" not in err
+    assert json.loads(out)["error"]["code"] == "GSM-703"
+    assert not list((tmp_path / "out").glob(".*"))  # no temporary file
+    assert not list((tmp_path / "out").glob("1-dense*"))
+
+
+def test_the_demo_measures_six_rows_and_checks_them(tmp_path, tiny_recipe, tiny_robust_recipe):
+    told = []
+    result = run_demo(
+        tmp_path / "demo", recipes=(str(tiny_robust_recipe), str(tiny_recipe)), limit=40, tell=told.append
+    )
+    facts = result.to_dict()
+    assert [n["name"] for n in facts["networks"]][:4] == ["dense ANN", "sparse ANN", "converted SNN", "fine-tuned SNN"]
+    assert len(facts["networks"]) == 6
+    for network in facts["networks"]:
+        assert len(network["energy_pj_per_sample"]) == 3
+        assert network["clean_accuracy"] > 0.1
+    assert [c["text"] for c in facts["checks"] if not c["passed"]] == [
+        c["text"]
+        for c in facts["checks"]
+        if "goal: 95 %" in c["text"] or ("more robust" in c["text"] and not c["passed"])
+    ]
+    assert "FAILED" in "\n".join(check_lines(result))  # a tiny run is nowhere near the goal
+    write_demo_page(tmp_path / "report.html", result)
+    assert "fine-tuned SNN, 8 bits" in (tmp_path / "report.html").read_text()
+    json.dumps(facts, allow_nan=False)
+    assert any("simulating and attacking" in line for line in told)

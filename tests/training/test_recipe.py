@@ -1,0 +1,169 @@
+"""Recipes: every bundled one is whole, and a mistake is named with its field."""
+
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+
+from gossamer.training import MODELS, TrainingError, list_recipes, load_recipe
+from gossamer.training.augment import Augmentation
+from gossamer.training.recipe import Data, Model, Snn, parse_recipe
+from gossamer.training.surrogates import SurrogateName
+
+SMALLEST = """
+[recipe]
+name = "mine"
+[data]
+name = "digits"
+[dense]
+epochs = 2
+[prune]
+method = "magnitude"
+density = 0.5
+[finetune]
+epochs = 2
+[snn]
+epochs = 2
+"""
+
+
+def load(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return load_recipe(path)
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_bundled_recipe_is_whole_and_named_as_its_file(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.recipe.description
+    assert parse_recipe(recipe.to_dict(), where="again") == recipe
+
+
+def test_the_bundled_recipes_are_the_promised_ones():
+    assert set(list_recipes()) >= {"digits", "digits-natural", "mnist-conv", "cifar10-vgg16", "cifar10-small"}
+
+
+def test_the_baseline_differs_from_the_digits_in_training_alone():
+    robust, natural = load_recipe("digits"), load_recipe("digits-natural")
+    assert robust.model == natural.model
+    assert robust.data == natural.data
+    assert robust.convert == natural.convert
+    assert robust.prune.density == natural.prune.density == 0.1
+    assert robust.snn.trades is not None
+    assert all(getattr(natural, stage).trades is None for stage in ("dense", "finetune", "snn"))
+
+
+def test_the_smallest_recipe_gets_the_defaults_of_the_method(tmp_path):
+    recipe = load(tmp_path, SMALLEST)
+    assert (recipe.convert.n_steps, recipe.convert.percentile, recipe.convert.scale) == (8, 99.7, 0.3)
+    assert (recipe.snn.surrogate, recipe.snn.surrogate_width) == ("triangle", 1.0)
+
+
+def test_pixels_may_be_written_as_fractions(tmp_path):
+    recipe = load(tmp_path, SMALLEST + '[snn.trades]\nbeta = 2\neps = "8/255"\nalpha = "1/255"\n')
+    assert recipe.snn.trades.eps == 8 / 255
+    assert recipe.snn.trades.beta == 2.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "found", "expected"),
+    [
+        ("epochs = 2", "epochs = 0", "dense.epochs", "0", "greater than or equal to 1"),
+        ("epochs = 2", "epochs = '2'", "dense.epochs", "'2'", "integer"),
+        ("epochs = 2", "epoch = 2", "dense.epoch", "2", "no such field"),
+        ("density = 0.5", "density = 0.0", "prune.density", "0.0", "greater than 0"),
+        ("density = 0.5", "density = 1.5", "prune.density", "1.5", "less than or equal to 1"),
+        ("density = 0.5", "density = nan", "prune.density", "nan", ""),
+        ("density = 0.5", "density = 0.5\nlr = 0.1", "prune.lr", "0.1", "no such field"),
+        ('"magnitude"', '"luck"', "prune", "luck", "'hydra', 'magnitude'"),
+        ('[dense]\nepochs = 2\n', "", "dense", "nothing", "required"),
+        ('name = "digits"', 'name = "digits"\naugment = "blur"', "data.augment", "'blur'", "'crop'"),
+        ('name = "mine"', 'name = "../mine"', "recipe.name", "'../mine'", "pattern"),
+        ("[finetune]", "[typo]\nx = 1\n[finetune]", "typo", "{'x': 1}", "no such field"),
+        ("[finetune]", '[model]\nbuilder = "vgg16"\nhidden = [3]\n[finetune]', "model", "vgg16", "does not take hidden"),
+        ("[finetune]", '[model]\nchannels = [8, "B"]\n[finetune]', "model.channels.1", "'B'", ""),
+        ("[finetune]", "[snn.trades]\nbeta = 1.0\neps = 0.1\nalpha = 0.2\n[finetune]", "snn.trades", "", "alpha"),
+        ("[finetune]", "[snn.trades]\nbeta = 1.0\neps = '8/0'\n[finetune]", "snn.trades.eps", "'8/0'", "number"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_field(tmp_path, old, new, field, found, expected):
+    with pytest.raises(TrainingError, match="GSM-604") as caught:
+        load(tmp_path, SMALLEST.replace(old, new, 1))
+    error = caught.value
+    assert error.where == f"{tmp_path / 'mine.toml'}: {field}"
+    assert found in error.found
+    assert expected in error.expected
+
+
+def test_an_unknown_key_is_named_before_all_other_mistakes(tmp_path):
+    with pytest.raises(TrainingError, match="1 more mistakes") as caught:
+        load(tmp_path, SMALLEST.replace("epochs = 2", "epochs = 0", 1) + "leraning_rate = 1\n")
+    assert caught.value.where.endswith("snn.leraning_rate")
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("digit", "did you mean 'digits'?"), ("nothing-like-it", ""), ("no/such/file.toml", "")]
+)
+def test_a_missing_recipe_is_refused(name, remedy):
+    with pytest.raises(TrainingError, match="GSM-604.*no such recipe") as caught:
+        load_recipe(name)
+    assert "digits" in caught.value.expected
+    assert caught.value.remedy == remedy
+
+
+@pytest.mark.parametrize("content", [b"[recipe\n", b"\xff\xfe", b""])
+def test_a_file_that_is_no_recipe_is_refused(tmp_path, content):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(TrainingError, match="GSM-604") as caught:
+        load_recipe(path)
+    assert str(path) in caught.value.where
+
+
+def test_a_folder_is_no_recipe(tmp_path):
+    with pytest.raises(TrainingError, match="GSM-604"):
+        load_recipe(tmp_path)
+
+
+def test_the_digest_covers_everything_but_the_description(tmp_path):
+    recipe = load(tmp_path, SMALLEST)
+    described = load(tmp_path, SMALLEST.replace('name = "mine"', 'name = "mine"\ndescription = "words"'))
+    longer = load(tmp_path, SMALLEST.replace("epochs = 2", "epochs = 3", 1))
+    assert recipe.sha256() == described.sha256()
+    assert len({recipe.sha256(), longer.sha256(), recipe.with_seed(1).sha256()}) == 3
+
+
+def test_another_seed_is_another_recipe_and_a_bad_one_is_refused(tmp_path):
+    recipe = load(tmp_path, SMALLEST)
+    assert recipe.with_seed(7).seed == 7
+    assert recipe.seed == 0
+    with pytest.raises(TrainingError, match="GSM-604"):
+        recipe.with_seed(-1)
+
+
+def test_the_choices_of_a_recipe_are_those_of_the_code():
+    def choices(model, field):
+        return set(get_args(model.model_fields[field].annotation))
+
+    assert choices(Model, "builder") == set(MODELS)
+    assert choices(Snn, "surrogate") == set(get_args(SurrogateName))
+    assert choices(Data, "augment") == set(get_args(Augmentation))
+
+
+@pytest.mark.parametrize(
+    "names", ["list_recipes, load_recipe, Recipe", "load_dataset, Dataset", "TrainingError, Progress"]
+)
+def test_recipes_data_and_errors_need_no_torch(names):
+    code = f"import sys; sys.modules['torch'] = None; from gossamer.training import {names}"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    import gossamer.training
+
+    with pytest.raises(AttributeError, match="nonsense"):
+        gossamer.training.nonsense
+    assert all(hasattr(gossamer.training, name) for name in dir(gossamer.training))
