@@ -10,7 +10,7 @@ from typing import Any, Literal
 from .arrays import LARGEST, Array, flag, name_of, number, parameter, tuple_of, whole
 from .errors import CompileError
 from .maps import MAX_DELAY, Conv2d, Dense, Map, Scale, Shape, Sparse, SumPool2d, broadcastable
-from .neurons import Neuron
+from .neurons import STATE_UNITS, Neuron
 from .topology import check_topology, topological_order
 
 Arithmetic = Literal["float32", "int"]
@@ -287,7 +287,6 @@ def check_arithmetic(population: Population, arithmetic: Arithmetic) -> None:
         return
     if population.kind == "relu":
         raise CompileError("GSM-207", "integer arithmetic has no ReLU", where=where, remedy="convert the ANN to an SNN")
-    limit = (1 << 17) - 1
     arrays = {"bias": population.bias}
     if neuron is not None:
         arrays |= {name: getattr(neuron, name) for name in ("threshold", "leak", "current_decay", "v_init")}
@@ -301,14 +300,14 @@ def check_arithmetic(population: Population, arithmetic: Arithmetic) -> None:
                 remedy="quantize the network: --weight-bits 8",
             )
         largest = max(int(array.max()), -int(array.min()))
-        if largest > limit:
+        if largest > STATE_UNITS:
             raise CompileError(
                 "GSM-207",
                 "coefficient does not fit 17 bits",
                 where=f"{where}, {name}",
                 found=largest,
-                expected=f"<= {limit}",
-                remedy="use fewer weight bits: a coarser unit makes thresholds smaller",
+                expected=f"<= {STATE_UNITS}",
+                remedy="use a coarser unit: it makes thresholds smaller",
             )
 
 
@@ -328,7 +327,7 @@ def _check_integer_map(m: Map, *, where: str) -> None:
                 remedy="quantize the network: --weight-bits 8",
             )
         largest = max(int(array.max(initial=0)), -int(array.min(initial=0)))
-        limit = (1 << 17) - 1 if name in ("bias", "shift") else (1 << 15) - 1
+        limit = STATE_UNITS if name in ("bias", "shift") else (1 << 15) - 1
         if largest > limit:
             raise CompileError(
                 "GSM-207", "integer is too large", where=f"{where}, {name}", found=largest, expected=f"<= {limit}"

@@ -5,13 +5,13 @@ from typing import Any, Literal
 import numpy as np
 
 from .arrays import Array
+from .canonical import weight_map
 from .errors import CompileError
 from .graph import SynapticGraph
 from .ir import Arithmetic, Connection, Network
 from .maps import Conv2d, Dense, Scale, Shape, Sparse, SumPool2d
 from .matrix import chain_to_matrix, matrix_to_sparse
 from .passes import apply_masks, compose_maps, fold_batch_norm, fuse_average_pooling, quantize
-from .passes.quantize import weight_map
 from .projections import MAX_CHANNELS, MAX_KERNEL, Csr, Projection, SharedCsr, index_dtype
 
 

@@ -22,6 +22,7 @@ from .errors import CompileError
 
 DECAY_UNIT = 4096  # integer arithmetic states leak and current_decay in 1/4096 (Loihi: 12 bits)
 STATE_SHIFT = 6  # integer arithmetic holds u and v in 1/64 of a weight unit (Loihi: inputs are shifted by 6)
+STATE_UNITS = (1 << 17) - 1  # largest threshold, bias or start in weight units: 17 bits above the 6 of STATE_SHIFT
 STATE_LIMIT = 1 << 23  # 24-bit signed state: u wraps into (-2^23, 2^23], v is clipped to +-(2^23 - 1)
 
 Reset = Literal["subtract", "zero", "none"]

@@ -140,8 +140,7 @@ def _trained(
         if error.code != "GSM-606":
             raise
         tell(f"{folder} holds another run ({error.what}): training anew")
-        for path in (*folder.glob("*.safetensors"), *folder.glob("history.jsonl")):
-            path.unlink()
+        (folder / "training-state.safetensors").unlink(missing_ok=True)
         return train(name, out=folder, seed=seed, progress=progress).checkpoints
 
 

@@ -63,8 +63,9 @@ class Running:
 def fit(model: TorchNetwork, stage: str, settings: Fit, session: Session) -> FitResult:
     """Train what is trainable of a model, and leave it as it was at the end of its best epoch.
 
-    Best is the highest robust accuracy on the validation set (clean, where training is not adversarial; ties: clean,
-    then the later epoch). Goes on from the session's saved state if that state is of this stage.
+    Best is the highest robust accuracy on the validation set, or the highest mean of robust and clean, as the recipe
+    says (clean, where training is not adversarial; ties: clean, then the later epoch). Goes on from the session's
+    saved state if that state is of this stage.
 
     Args:
         model: Changed in place.
@@ -99,9 +100,9 @@ def fit(model: TorchNetwork, stage: str, settings: Fit, session: Session) -> Fit
             )  # fmt: skip
 
     for epoch in range(first_epoch, settings.epochs):
-        set_learning_rate(optimizer, settings, epoch)
         model.train()
         for batch, x, y, generator in session.batches(stage, epoch, settings.batch_size, first=first_batch):
+            set_learning_rate(optimizer, settings, (epoch * n_batches + batch) / (settings.epochs * n_batches))
             loss, logits = objective(model, x, y, generator)
             running.add(_finite(loss, stage, epoch, batch), logits, y)
             optimizer.zero_grad(set_to_none=True)
@@ -121,7 +122,7 @@ def fit(model: TorchNetwork, stage: str, settings: Fit, session: Session) -> Fit
             )  # fmt: skip
         first_batch = 0
         score = validate(model, settings.trades, session)
-        if _rank(score) >= _rank(best_score):
+        if _rank(score, session) >= _rank(best_score, session):
             best, best_epoch, best_score = model_arrays(model), epoch + 1, score
         log_epoch(session, stage, epoch + 1, {"loss": running.loss, "accuracy": running.accuracy}, score)
         running = Running()
@@ -150,7 +151,7 @@ def log_epoch(
     record: dict[str, Any] = {"stage": stage, "epoch": epoch, **training}
     session.history.append(record | {f"validation_{name}": value for name, value in validation.items()})
     if session.log_path is not None:
-        write_text(session.log_path, "".join(f"{json.dumps(line)}\n" for line in session.history))
+        write_text(session.log_path, "".join(f"{json.dumps(line, sort_keys=True)}\n" for line in session.history))
 
 
 def _finite(loss: Tensor, stage: str, epoch: int, batch: int) -> float:
@@ -167,7 +168,8 @@ def _finite(loss: Tensor, stage: str, epoch: int, batch: int) -> float:
     return value
 
 
-def _rank(score: dict[str, float]) -> tuple[float, float]:
-    """For comparing epochs: robust accuracy if there is one, then clean."""
+def _rank(score: dict[str, float], session: Session) -> tuple[float, float]:
+    """For comparing epochs."""
     clean = score.get("clean", -1.0)
-    return score.get("robust", clean), clean
+    robust = score.get("robust", clean)
+    return (robust + clean if session.recipe.validation.choose_by == "mean" else robust), clean

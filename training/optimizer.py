@@ -16,9 +16,9 @@ def make_optimizer(parameters: list[nn.Parameter], settings: Fit) -> torch.optim
     return torch.optim.SGD(parameters, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, settings: Fit, epoch: int) -> None:
-    """lr, or lr (1 + cos(pi epoch / epochs)) / 2 with epoch from 0. Source: HYDRA's code."""
-    factor = (1 + cos(pi * epoch / settings.epochs)) / 2 if settings.schedule == "cosine" else 1.0
+def set_learning_rate(optimizer: torch.optim.Optimizer, settings: Fit, done: float) -> None:
+    """lr, or lr (1 + cos(pi done)) / 2; done: share of the stage's batches that lie behind, in [0, 1)."""
+    factor = (1 + cos(pi * done)) / 2 if settings.schedule == "cosine" else 1.0
     for group in optimizer.param_groups:
         group["lr"] = settings.lr * factor
 

@@ -86,11 +86,12 @@ def run_recipe(
         recipe=recipe, train=train, validation=validation, progress=progress, store=store,
         log_path=out_dir / LOG_FILE, device=torch.device(device),
     )  # fmt: skip
-    _begin(session, store, resume, [checkpoint_path(out_dir, recipe, stage) for stage in chosen])
+    _begin(session, store, out_dir, chosen, resume=resume)
     with _threads(recipe.recipe.threads):
         for stage in chosen:
             _run_stage(stage, session, out_dir, fingerprint, keep=resume)
-    store.path.unlink(missing_ok=True)
+    if store.pending is None:  # else the state is of a stage that was not asked for
+        store.path.unlink(missing_ok=True)
     checkpoints: dict[str, Path] = {stage: checkpoint_path(out_dir, recipe, stage) for stage in chosen}
     return RunResult(checkpoints=checkpoints, history=session.history, final=checkpoints[chosen[-1]])
 
@@ -122,23 +123,30 @@ def _run_stage(stage: Stage, session: Session, out_dir: Path, fingerprint: Finge
     save_checkpoint(replace(result.network, metadata={"training": record}), path)
 
 
-def _begin(session: Session, store: StateStore, resume: bool, outputs: list[Path]) -> None:
+def _begin(session: Session, store: StateStore, out_dir: Path, chosen: Sequence[Stage], *, resume: bool) -> None:
     """Take up what an earlier run has left, or clear it away."""
-    if not resume:
+    for half_written in out_dir.glob(".*.safetensors.*.tmp"):  # by a run that was killed
+        half_written.unlink(missing_ok=True)
+    paths = {stage: checkpoint_path(out_dir, session.recipe, stage) for stage in chosen}
+    again: set[str] = set(chosen)
+    log = _read_log(out_dir / LOG_FILE)
+    if resume:
+        again = {stage for stage, path in paths.items() if not path.exists()}
         if store.path.exists():
-            raise TrainingError(
-                "GSM-606",
-                "an unfinished run lies in the output folder",
-                where=str(store.path),
-                remedy="go on with --resume, choose another --out, or delete the file",
-            )
-        for path in outputs:
-            path.unlink(missing_ok=True)
+            store.pending = load_state(store.path, store.fingerprint)
+            log = store.pending.history
+            again.discard(store.pending.stage)
     elif store.path.exists():
-        store.pending = load_state(store.path, store.fingerprint)
-        session.history.extend(store.pending.history)
-    elif session.log_path is not None and session.log_path.exists():
-        session.history.extend(_read_log(session.log_path))
+        raise TrainingError(
+            "GSM-606",
+            "an unfinished run lies in the output folder",
+            where=str(store.path),
+            remedy="go on with --resume, choose another --out, or delete the file",
+        )
+    else:
+        for path in paths.values():
+            path.unlink(missing_ok=True)
+    session.history.extend(line for line in log if line.get("stage") not in again)
 
 
 def _load(path: Path, fingerprint: Fingerprint) -> Network:
@@ -156,9 +164,11 @@ def _load(path: Path, fingerprint: Fingerprint) -> Network:
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
+        return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (ValueError, TypeError) as error:
         raise TrainingError("GSM-606", "the log is damaged", where=str(path), found=error, remedy="delete it") from None
 
 

@@ -4,7 +4,6 @@ import difflib
 import hashlib
 import json
 import tomllib
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,9 +16,10 @@ FOLDER = Path(__file__).parent / "recipes"
 
 def _fraction(value: Any) -> Any:
     """ "8/255" as a number; anything else as it is."""
-    if isinstance(value, str):
+    if isinstance(value, str) and value.count("/") == 1:
         try:
-            return float(Fraction(value))
+            numerator, denominator = (float(part) for part in value.split("/"))
+            return numerator / denominator
         except (ValueError, ZeroDivisionError):
             return value
     return value
@@ -59,11 +59,16 @@ class Data(Table):
 
 
 class Validation(Table):
-    """[validation]: the part of the training set that chooses the epoch. limit: attack at most so many images."""
+    """[validation]: the part of the training set that chooses the epoch. limit: attack at most so many images.
+
+    choose_by: where training is adversarial, the epoch with the highest "robust" accuracy, or the highest "mean" of
+    robust and clean, which few images determine better.
+    """
 
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     limit: Annotated[int, Field(ge=1)] | None = None
     attack_steps: Annotated[int, Field(ge=1, le=10_000)] = 10
+    choose_by: Literal["robust", "mean"] = "robust"
 
 
 class Model(Table):
@@ -237,7 +242,7 @@ def parse_recipe(content: dict[str, Any], *, where: str) -> Recipe:
     except ValidationError as error:
         mistakes = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         first, more = mistakes[0], len(mistakes) - 1
-        branches = {"hydra", "magnitude", "int", "literal['A']"}  # what pydantic adds to the place for unions
+        branches = {"hydra", "magnitude", "constrained-int", "literal['A']"}  # what pydantic adds for unions
         field = ".".join(str(part) for part in first["loc"] if part not in branches) or "recipe"
         missing = first["type"] in ("missing", "union_tag_not_found")
         raise TrainingError(

@@ -209,7 +209,7 @@ class TorchSparse(TorchMap):
 def _dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """weight @ x. Pictures with pixels before channels in memory stay so: it is the weights that are put in order."""
     if x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
-        weight = weight.unflatten(1, x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
+        weight = weight.reshape(-1, *x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
         x = x.permute(0, 2, 3, 1)
     return F.linear(x.flatten(1), weight, bias)
 

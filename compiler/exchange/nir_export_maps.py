@@ -89,9 +89,12 @@ def constant_route(route: Route, bias: Array) -> Route:
     NIR has no constant: a convolution with weights 0 and biases 1 makes ones, and a Scale makes the bias of them.
     """
     shape, maps = route.output_shape, route.maps
-    ones = Conv2d(weight=np.zeros((shape[0], shape[0], 1, 1), np.float32), bias=np.ones(shape[0], np.float32))
-    if maps and isinstance(maps[-1], Conv2d):
-        maps, ones = maps[:-1], replace(maps[-1], weight=np.zeros_like(maps[-1].weight), bias=ones.bias)
+    last = maps[-1] if maps else None
+    if isinstance(last, Conv2d):
+        ones = replace(last, weight=np.zeros_like(last.weight), bias=np.ones(shape[0], np.float32))
+        maps = maps[:-1]
+    else:
+        ones = Conv2d(weight=np.zeros((shape[0], shape[0], 1, 1), np.float32), bias=np.ones(shape[0], np.float32))
     return replace(route, maps=(*maps, ones, Scale(scale=bias.reshape(shape))), bias=None)
 
 
@@ -116,13 +119,13 @@ def _node(nir: ModuleType, m: Map, shape: Shape, after: Shape) -> Any:
     match m:
         case Dense():
             if m.bias is None:
-                return nir.Linear(weight=np.array(m.weight))
-            return nir.Affine(weight=np.array(m.weight), bias=np.array(m.bias, np.float32))
+                return nir.Linear(weight=np.array(m.weight, np.float32))
+            return nir.Affine(weight=np.array(m.weight, np.float32), bias=np.array(m.bias, np.float32))
         case Conv2d():
             bias = np.zeros(after[0], np.float32) if m.bias is None else np.array(m.bias, np.float32)
             node = nir.Conv2d(
-                input_shape=shape[1:], weight=np.array(m.weight), bias=bias, stride=m.stride, padding=m.padding,
-                dilation=m.dilation, groups=m.groups,
+                input_shape=shape[1:], weight=np.array(m.weight, np.float32), bias=bias, stride=m.stride,
+                padding=m.padding, dilation=m.dilation, groups=m.groups,
             )  # fmt: skip
             node.input_type = {"input": np.array(shape)}
             node.output_type = {"output": np.array(after)}  # nir 1.0.8 takes every kernel for a square one

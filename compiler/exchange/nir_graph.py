@@ -12,7 +12,7 @@ STATEFUL = ("IF", "LIF", "CubaLIF", "I", "LI", "CubaLI", "Threshold")
 INTEGRATORS = ("I", "LI", "CubaLI")  # they pass on a membrane, not spikes
 STATELESS = ("Affine", "Linear", "Conv1d", "Conv2d", "SumPool2d", "AvgPool2d", "Flatten", "Scale", "Delay")
 SUPPORTED = ("Input", "Output", "NIRGraph", *STATEFUL, *STATELESS)
-MAX_STEPS = 1_000_000  # of the search for chains: a few diamonds of stateless nodes make millions of ways
+MAX_STEPS = 100_000  # of the search for chains: a few diamonds of stateless nodes make millions of ways
 
 _CONVOLUTION = ("weight", "bias", "stride", "padding", "dilation", "groups")
 _POOL = ("kernel_size", "stride", "padding")
@@ -169,11 +169,17 @@ def chains(graph: NirGraph) -> list[Chain]:
     A stateless node with several inputs or outputs lies on several chains.
 
     Raises:
-        CompileError: GSM-306 for loops without a neuron and for stateless nodes that lie on no chain.
+        CompileError: GSM-306 for loops without a neuron, stateless nodes on no chain, edges into the Input or out of an
+            Output; GSM-304 for too many chains.
     """
     after: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for a, b in graph.edges:
         after[a].append(b)
+    for name in graph.named("Output"):
+        if after[name]:
+            raise CompileError(
+                "GSM-306", "an edge leaves an Output", where=graph.nodes[name].where, found=after[name][0]
+            )
     found = [c for source in graph.named("Input", *STATEFUL) for c in _chains_from(graph, after, source)]
     used = {name for chain in found for name in chain.through}
     for name in graph.named(*STATELESS):

@@ -12,6 +12,8 @@ from ..errors import CompileError
 from ..maps import AveragePool2d, Conv2d, Dense, Map, Scale, Shape, SumPool2d
 from .nir_graph import NirNode
 
+MAX_EXTENT = 4096  # pixels that a kernel with dilation may cover before it is written out
+
 
 def maps_of(node: NirNode, shape: Shape) -> tuple[Map, ...]:
     """The maps that stand for a stateless node other than Delay, for an input of this shape.
@@ -134,6 +136,10 @@ def _same(
     total = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
     if not any(n % 2 for n in total):
         return weight, (total[0] // 2, total[1] // 2), dilation
+    if max(total) > MAX_EXTENT:
+        raise CompileError(
+            "GSM-307", "kernel reaches too far", where=node.where, found=max(total), expected=f"<= {MAX_EXTENT}"
+        )
     odd = [n % 2 for n in total]
     written_out = np.zeros((*weight.shape[:2], total[0] + 1 + odd[0], total[1] + 1 + odd[1]), weight.dtype)
     written_out[:, :, odd[0] :: dilation[0], odd[1] :: dilation[1]] = weight
@@ -154,7 +160,6 @@ def _flattened(node: NirNode, shape: Shape) -> Shape:
     Dimensions count without the batch; exporters that left it in wrote an input_type that begins with 1.
     """
     start, end = (whole_pair(node, name)[0] for name in ("start_dim", "end_dim"))
-    given = node.fields.get("input_type")
-    n_dimensions = len(shape) if given is None else np.size(given)
-    first = 1 if n_dimensions > 1 and given is not None and prod(np.ravel(given)[1:].tolist()) == prod(shape) else 0
-    return (prod(shape),) if start <= first and end in (-1, n_dimensions - 1) else shape
+    given = list(shape) if node.fields.get("input_type") is None else numbers(node, "input_type").ravel().tolist()
+    first = 1 if len(given) > 1 and prod(given[1:]) == prod(shape) else 0
+    return (prod(shape),) if start <= first and end in (-1, len(given) - 1) else shape

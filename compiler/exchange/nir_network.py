@@ -79,7 +79,8 @@ def input_shape(graph: NirGraph, node: NirNode, stated: Shape | None) -> Shape:
             "GSM-307", "the Input has no shape", where=node.where, remedy="state it: --input-shape C,H,W"
         )
     found = numbers(node, "shape").ravel()
-    shape = tuple(int(n) for n in found)
+    whole = (found == np.rint(found)) & (np.abs(found) < 1 << 40)
+    shape = tuple(int(n) for n in np.where(whole, found, 0))
     one_dimensional = any(graph.nodes[name].kind == "Conv1d" for name in graph.after(node.name))
     if one_dimensional:
         shape = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
@@ -87,7 +88,7 @@ def input_shape(graph: NirGraph, node: NirNode, stated: Shape | None) -> Shape:
     elif len(shape) in (2, 4):
         shape = shape[1:] if shape[0] == 1 else shape
         shape = (shape[0], 1, shape[1]) if len(shape) == 2 else shape
-    if len(shape) not in (1, 3) or min(shape) < 1 or (found != np.rint(found)).any():
+    if len(shape) not in (1, 3) or min(shape) < 1:
         raise CompileError(
             "GSM-307", "not the shape of a sample", where=node.where, found=tuple(found.tolist()),
             expected="(n,), (channels, length) or (channels, height, width)",

@@ -105,7 +105,7 @@ def dynamics_of(node: NirNode, shape: Shape, choices: NirChoices, threshold: Nir
     neuron = Neuron(
         leak=_small(1 - leak_rate), current_decay=_small(1 - decay_rate), reset=reset,
         reset_delay=choices.reset_delay and reset != "none",
-        v_init=_small(_fit(v_init_in(node), shape) if is_ours else rest - origin),
+        v_init=_small(_fit(v_init_in(node, prod(shape)), shape) if is_ours else rest - origin),
         update_order=choices.update_order if "tau_syn" in p else "current-first",
     )  # fmt: skip
     bias = _small(leak_rate * (rest - origin))

@@ -71,9 +71,22 @@ def with_stated(node: NirNode, choices: NirChoices) -> tuple[NirChoices, bool]:
         choices, decay="euler", integrator_input="scaled", membrane_input="scaled", readout_input="scaled",
         synapse_input="scaled", spikes_per_step="one",
     )  # fmt: skip
-    return replace(plain, **known), True
+    try:
+        return replace(plain, **known), True
+    except TypeError as error:
+        raise CompileError("GSM-105", "metadata are damaged", where=f"{node.where}, {KEY!r}", found=error) from None
 
 
-def v_init_in(node: NirNode) -> Array:
-    """The initial membrane that our metadata state: zero if they do not."""
-    return np.asarray(node.metadata.get(V_INIT_KEY, 0.0), np.float64)
+def v_init_in(node: NirNode, n_neurons: int) -> Array:
+    """The initial membrane that our metadata state, one number or one per neuron: zero if they do not.
+
+    Raises:
+        CompileError: GSM-105 if they hold something else.
+    """
+    array = np.asarray(node.metadata.get(V_INIT_KEY, 0.0))
+    if array.dtype.kind not in "iuf" or array.size not in (1, n_neurons):
+        raise CompileError(
+            "GSM-105", "metadata are damaged", where=f"{node.where}, {V_INIT_KEY!r}",
+            found=f"{array.dtype} {array.shape}", expected=f"{n_neurons} numbers",
+        )  # fmt: skip
+    return array.astype(np.float64)

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from math import isfinite
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..container import atomic_path
 from ..errors import CompileError
 from ..ir import Network
@@ -18,7 +20,7 @@ from ..passes import apply_masks, fold_batch_norm
 from .nir_export_maps import chain_nodes, route_of, scale_of_one
 from .nir_export_neurons import nodes_of
 from .nir_export_routes import flat_populations, implicit_delays, place_biases
-from .nir_loops import in_order
+from .nir_loops import Pair, in_order
 from .packages import optional_package
 from .stated import metadata_of
 
@@ -45,48 +47,26 @@ def to_nir(network: Network, *, dt: float = 1e-4) -> Any:
     routes, v_leaks = place_biases(network, routes)
     flat = flat_populations(network, routes)
 
-    nodes: dict[str, Any] = {}
-    edges: list[tuple[str, str]] = []
-    enters = _node_names(p.name for p in network.populations)
-    leaves = dict(enters)
-    for p in network.populations:
-        shape = (p.n_neurons,) if p.name in flat else p.shape
-        name = enters[p.name]
-        if p.kind == "input":
-            nodes[name] = nir.Input(input_type={"input": np.array(shape)})
-        elif p.neuron is None:
-            nodes[name] = nir.Output(output_type={"output": np.array(shape)})
-        else:
-            nodes[name], *gate = nodes_of(nir, p, shape, v_leaks.get(p.name), dt)
-            if gate:
-                leaves[p.name] = _free(f"{name}_spikes", nodes.keys() | enters.values())
-                nodes[leaves[p.name]] = gate[0]
-                edges.append((name, leaves[p.name]))
-
-    output = enters[network.output]
-    if network[network.output].neuron is not None:
-        output = _free("output", nodes)
-        shape = (network[network.output].n_neurons,) if network.output in flat else network[network.output].shape
-        nodes[output] = nir.Output(output_type={"output": np.array(shape)})
-        edges.append((leaves[network.output], output))
-
-    named = [replace(r, source=enters[r.source], target=enters[r.target]) for r in routes]
-    implicit = implicit_delays(named, enters[network.input.name])
-    for route, renamed in zip(routes, named, strict=True):
-        waits = not (route.delay == 1 and (renamed.source, renamed.target) in implicit)
-        chain = chain_nodes(
-            nir, route if waits else replace(route, delay=0), flat_source=route.source in flat,
-            flat_target=route.target in flat or len(network[route.target].shape) == 1, dt=dt,
-        )  # fmt: skip
-        ends = leaves[route.source], enters[route.target]
-        if not chain and (ends in edges or network[route.target].neuron is None):  # an edge alone would mean spikes
-            chain = [scale_of_one(nir, route.input_shape)]
-        edges += _insert(nodes, f"{renamed.source}_to_{renamed.target}", ends, chain)
+    said = _say_populations(nir, network, v_leaks, flat, dt)
+    implicit = implicit_delays(
+        [replace(r, source=said.enters[r.source], target=said.enters[r.target]) for r in routes],
+        said.enters[network.input.name],
+    )
+    for route in routes:
+        source, target = said.enters[route.source], said.enters[route.target]
+        if route.delay == 1 and (source, target) in implicit:
+            route = replace(route, delay=0)
+        is_flat = route.target in flat or len(network[route.target].shape) == 1
+        chain = chain_nodes(nir, route, flat_source=route.source in flat, flat_target=is_flat, dt=dt)
+        ends = said.leaves[route.source], target
+        if not chain and (ends in said.edges or network[route.target].neuron is None):
+            chain = [scale_of_one(nir, route.input_shape)]  # an edge alone would be a second one, or mean spike counts
+        said.edges.extend(_insert(said.nodes, f"{source}_to_{target}", ends, chain))
     metadata = metadata_of({
         "name": network.name, "n_steps": int(network.n_steps), "coding": asdict(network.coding), "dt": dt,
-        "reset_between_samples": network.reset_between_samples, "output": output,
+        "reset_between_samples": network.reset_between_samples, "output": said.output,
     })  # fmt: skip
-    return nir.NIRGraph(nodes=nodes, edges=edges, metadata=metadata, type_check=False)
+    return nir.NIRGraph(nodes=said.nodes, edges=said.edges, metadata=metadata, type_check=False)
 
 
 def write_nir(network: Network, path: str | Path, *, dt: float = 1e-4) -> None:
@@ -149,7 +129,47 @@ def _check(network: Network) -> None:
             raise CompileError("GSM-304", "nothing leads here from the input", where=f"population {p.name!r}")
 
 
-def _insert(nodes: dict[str, Any], name: str, ends: tuple[str, str], chain: list[Any]) -> list[tuple[str, str]]:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Said:
+    """Nodes and edges so far. enters, leaves: by population, the node that its input goes to and its spikes come from.
+
+    output: the name of the Output.
+    """
+
+    nodes: dict[str, Any]
+    edges: list[Pair]
+    enters: dict[str, str]
+    leaves: dict[str, str]
+    output: str
+
+
+def _say_populations(nir: ModuleType, network: Network, v_leaks: dict[str, Array], flat: set[str], dt: float) -> _Said:
+    nodes: dict[str, Any] = {}
+    edges: list[Pair] = []
+    enters = _node_names(p.name for p in network.populations)
+    leaves = dict(enters)
+    for p in network.populations:
+        shape = (p.n_neurons,) if p.name in flat else p.shape
+        name = enters[p.name]
+        if p.kind == "input":
+            nodes[name] = nir.Input(input_type={"input": np.array(shape)})
+        elif p.neuron is None:
+            nodes[name] = nir.Output(output_type={"output": np.array(shape)})
+        else:
+            nodes[name], *gate = nodes_of(nir, p, shape, v_leaks.get(p.name), dt)
+            if gate:
+                leaves[p.name] = _free(f"{name}_spikes", {*nodes, *enters.values()})
+                nodes[leaves[p.name]] = gate[0]
+                edges.append((name, leaves[p.name]))
+    output = enters[network.output]
+    if network[network.output].neuron is not None:
+        output = _free("output", nodes)
+        nodes[output] = nir.Output(output_type=dict(nodes[leaves[network.output]].output_type))
+        edges.append((leaves[network.output], output))
+    return _Said(nodes=nodes, edges=edges, enters=enters, leaves=leaves, output=output)
+
+
+def _insert(nodes: dict[str, Any], name: str, ends: tuple[str, str], chain: list[Any]) -> list[Pair]:
     """Add the chain's nodes, the last one named `name`, and return the edges from end to end."""
     names = [ends[0]]
     for node in chain:

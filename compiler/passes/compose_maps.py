@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..arrays import Array
+from ..canonical import is_canonical
 from ..errors import CompileError
 from ..ir import Connection, Network, Population
-from ..maps import Conv2d, Dense, Map, Scale, Shape, Sparse, SumPool2d, broadcast
+from ..maps import Conv2d, Dense, Map, Scale, Shape, Sparse, SumPool2d, broadcast, broadcastable
 from ..matrix import chain_to_matrix, matrix_to_sparse
 
 
@@ -43,18 +44,6 @@ def _with_bias(p: Population, bias: Array) -> Population:
             )
         p = replace(p, neuron=replace(p.neuron, bias_target="current"))
     return replace(p, bias=_add(p.bias, bias, p.shape))
-
-
-def is_canonical(maps: tuple[Map, ...]) -> bool:
-    """True for [tiling SumPool2d,] Dense | Conv2d | Sparse | Scale, without bias or mask."""
-    if len(maps) == 2 and isinstance(maps[0], SumPool2d) and maps[0].tiles:
-        maps = maps[1:]
-    if len(maps) != 1:
-        return False
-    m = maps[0]
-    if isinstance(m, (Dense, Conv2d)):
-        return m.bias is None and m.mask is None
-    return isinstance(m, Sparse) or (isinstance(m, Scale) and m.shift is None)
 
 
 def _canonical(connection: Connection, source: Shape, target: Shape, one: Array) -> tuple[tuple[Map, ...], Array]:
@@ -108,6 +97,5 @@ def _add(a: Array, b: Array, shape: Shape) -> Array:
     if not a.any():
         return b
     dtype = np.int64 if a.dtype.kind in "iu" and b.dtype.kind in "iu" else np.float32
-    if a.shape != b.shape:
-        a, b = broadcast(a, shape, where="bias"), broadcast(b, shape, where="bias")
+    a, b = broadcastable(a, shape, where="bias"), broadcastable(b, shape, where="bias")
     return np.asarray(a.astype(dtype) + b.astype(dtype))

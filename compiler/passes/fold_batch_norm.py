@@ -1,11 +1,10 @@
 """Fold batch norm and scaling into the weights beside them."""
 
 from dataclasses import replace
-from math import prod
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, number
 from ..ir import Network
 from ..maps import BatchNorm, Conv2d, Dense, Map, Scale, Shape, broadcast
 from ..matrix import batch_norm_gain, to_matrix
@@ -47,13 +46,21 @@ def _fold_before(maps: list[Map], shape: Shape) -> tuple[Map, ...]:
     """Gains that precede a weight map; they do not change the shape."""
     folded: list[Map] = []
     for m in maps:
-        previous = folded[-1] if folded else None
-        if isinstance(m, (Dense, Conv2d)) and isinstance(previous, (BatchNorm, Scale)):
-            folded[-1:] = _before(previous, m, shape)
-        else:
-            folded.append(m)
-        shape = m.output_shape(shape)
+        shape_after, shifts = m.output_shape(shape), list[Map]()
+        while isinstance(m, (Dense, Conv2d)) and folded:
+            previous = folded[-1]
+            if not isinstance(previous, (BatchNorm, Scale)) or not _is_per_input_channel(previous, m, shape):
+                break
+            folded.pop()
+            m, shift = _before(previous, m, shape)
+            shifts += [] if shift is None else [shift]
+        folded += [m, *shifts]
+        shape = shape_after
     return tuple(folded)
+
+
+def _is_per_input_channel(first: BatchNorm | Scale, m: Dense | Conv2d, shape: Shape) -> bool:
+    return isinstance(m, Dense) or isinstance(first, BatchNorm) or first.scale.size in (1, shape[0])
 
 
 def _is_per_output_channel(m: Scale, shape: Shape) -> bool:
@@ -74,27 +81,28 @@ def _after(m: Dense | Conv2d, gain: Array, shift: Array) -> Dense | Conv2d:
     return replace(m, weight=weight.astype(np.float32), bias=(gain * bias + shift).astype(np.float32))
 
 
-def _before(first: BatchNorm | Scale, m: Dense | Conv2d, shape: Shape) -> list[Map]:
-    """`first` then `m`, as one map or, where the shift differs by position, one map and a shift after it."""
+def _before(first: BatchNorm | Scale, m: Dense | Conv2d, shape: Shape) -> tuple[Dense | Conv2d, Scale | None]:
+    """`first` then `m` as one map and, where the shift differs by position, a shift after it."""
     if isinstance(first, BatchNorm):
         gain, shift = batch_norm_gain(first)
     else:
         gain, shift = first.scale.astype(np.float64), np.zeros(()) if first.shift is None else first.shift
-    if isinstance(m, Conv2d) and gain.size not in (1, shape[0]):
-        return [first, m]
+    if isinstance(m, Dense):
+        scaled: Dense | Conv2d = _with(m, m.weight * np.ravel(broadcast(gain, shape, where="gain")))
+    else:
+        group_of = np.arange(m.weight.shape[0]) // (m.weight.shape[0] // m.groups)
+        channels = group_of[:, None] * m.weight.shape[1] + np.arange(m.weight.shape[1])[None, :]
+        channel_gain = np.broadcast_to(gain.reshape(-1), shape[:1])[channels]
+        scaled = _with(m, m.weight * channel_gain[:, :, None, None])
+    if not shift.any():
+        return scaled, None
     through, own_bias = to_matrix(m, shape)
     bias = through @ np.ravel(broadcast(np.asarray(shift, np.float64), shape, where="shift")) + own_bias
-    if isinstance(m, Dense):
-        weight = m.weight * np.ravel(broadcast(gain, shape, where="gain"))
-        return [replace(m, weight=weight.astype(np.float32), bias=bias.astype(np.float32))]
-    per_group = m.weight.shape[1]
-    group_of = np.arange(m.weight.shape[0]) // (m.weight.shape[0] // m.groups)
-    channels = group_of[:, None] * per_group + np.arange(per_group)[None, :]
-    channel_gain = np.broadcast_to(gain.reshape(-1), shape[:1])[channels]
-    weight = (m.weight * channel_gain[:, :, None, None]).astype(np.float32)
-    output_shape = m.output_shape(shape)
-    per_channel = bias.reshape(output_shape[0], prod(output_shape[1:]))
-    if np.ptp(per_channel, axis=1).max() == 0:
-        return [replace(m, weight=weight, bias=per_channel[:, 0].astype(np.float32))]
-    shift_map = Scale(scale=np.float32(1), shift=bias.reshape(output_shape).astype(np.float32))  # type: ignore[arg-type]
-    return [replace(m, weight=weight, bias=None), shift_map]
+    bias = bias.astype(np.float32).reshape(m.weight.shape[0], -1)
+    if np.ptp(bias, axis=1).max() == 0:
+        return replace(scaled, bias=bias[:, 0]), None
+    return replace(scaled, bias=None), Scale(scale=number(1), shift=bias.reshape(m.output_shape(shape)))
+
+
+def _with(m: Dense | Conv2d, weight: Array) -> Dense | Conv2d:
+    return replace(m, weight=weight.astype(np.float32))

@@ -2,24 +2,25 @@
 
 from dataclasses import replace
 from math import prod
-from typing import Literal
 
 import numpy as np
 
 from ..arrays import Array, whole
+from ..canonical import weight_map, weights_of, with_weights
 from ..errors import CompileError
 from ..ir import Connection, Network, Population
-from ..maps import Conv2d, Dense, Scale, Shape, Sparse, SumPool2d, WeightMap, broadcast, broadcastable
+from ..maps import Conv2d, Dense, Shape, Sparse, SumPool2d, broadcastable
 from ..neurons import DECAY_UNIT
-from .compose_maps import is_canonical
+from ..units import Per, choose_unit, input_unit, is_whole, source_unit
 
 
-def quantize(network: Network, *, weight_bits: int = 8, per: Literal["layer", "channel"] = "layer") -> Network:
+def quantize(network: Network, *, weight_bits: int = 8, per: Per = "layer") -> Network:
     """Round to symmetric integers: weights to n bits, thresholds and biases to the same unit, decays to 1/4096. Lossy.
 
     One unit per target population, or per channel of it, so that all that flows into a neuron adds up in one
-    unit: unit = max |w| * unit of the source / (2^(n-1) - 1). Populations whose coefficients are whole already
-    (maxima, joins) keep unit 1. Pixels become whole numbers of 1/levels (InputCoding.levels).
+    unit: unit = max |w| * unit of the source / (2^(n-1) - 1), or coarser where threshold, bias or current would not fit
+    the 24 bits of Loihi's state. Populations whose coefficients are whole already (maxima, joins) keep unit 1. Pixels
+    become whole numbers of 1/levels (InputCoding.levels): fewer levels leave more bits for the first weights.
 
     Args:
         network: in the form of `compose_maps`, float32.
@@ -33,124 +34,45 @@ def quantize(network: Network, *, weight_bits: int = 8, per: Literal["layer", "c
     weight_bits = whole(weight_bits, where="weight_bits", minimum=2, maximum=16, code="GSM-302")
     if per not in ("layer", "channel"):
         raise CompileError("GSM-302", "no such way to choose units", found=per, expected="layer or channel")
-    unit_of: dict[str, Array] = {network.input.name: _input_unit(network)}
-    populations: list[Population] = []
-    connections: dict[int, Connection] = {}
     top = (1 << (weight_bits - 1)) - 1
-    for p in network.populations:
-        incoming = [(i, c) for i, c in enumerate(network.connections) if c.target == p.name]
-        if p.kind == "relu":
-            raise CompileError(
-                "GSM-302", "an ANN has no integer form here", where=p.name, remedy="convert it to an SNN"
-            )
-        unit = unit_of.get(p.name, np.ones((), np.float32))
-        if p.kind != "input" and not _is_whole(p, [c for _, c in incoming], unit_of, top):
-            if p.kind == "join":
-                raise CompileError(
-                    "GSM-302",
-                    "a join adds whole spikes, so its weights and bias cannot be rounded",
-                    where=f"population {p.name!r}",
-                    found="a real-valued input, or weights or a bias that are not whole",
-                    expected=f"spikes x whole weights <= {top}, whole bias",
-                )
-            unit = _choose_unit(p, [c for _, c in incoming], unit_of, top, per)
-        # Spikes are worth 1 whatever the unit in which their population integrates.
-        populations.append(_quantize_population(p, unit))
-        for i, c in incoming:
-            source_unit = unit_of.get(c.source, np.ones((), np.float32))
-            connections[i] = _quantize_connection(c, p.shape, unit, source_unit, top)
+    units = {p.name: _unit(network, p, top, per) for p in network.populations}
     return replace(
         network,
-        populations=tuple(populations),
-        connections=tuple(connections[i] for i in range(len(network.connections))),
+        populations=tuple(_quantize_population(p, units[p.name]) for p in network.populations),
+        connections=tuple(
+            _quantize_connection(c, network[c.target].shape, units[c.target], source_unit(network, c.source), top)
+            for c in network.connections
+        ),
         arithmetic="int",
         metadata={**network.metadata, "quantized": {"weight_bits": weight_bits, "per": per}},
     )
 
 
-def _input_unit(network: Network) -> Array:
-    if network.coding.kind == "phase" and network.coding.weighted:
-        return np.asarray(2.0**-network.coding.phases, np.float32)
-    return np.asarray(1 / network.coding.levels if network.coding.kind == "direct" else 1, np.float32)
-
-
-def weight_map(connection: Connection) -> WeightMap:
-    """The weight map of a connection in canonical form."""
-    m = connection.maps[-1] if is_canonical(connection.maps) else None
-    if not isinstance(m, (Dense, Conv2d, Sparse, Scale)):
+def _unit(network: Network, p: Population, top: int, per: Per) -> Array:
+    """The unit of a population: one number or one per channel."""
+    if p.kind == "input":
+        return np.asarray(input_unit(network), np.float32)
+    if p.kind == "relu":
+        raise CompileError("GSM-302", "an ANN has no integer form here", where=p.name, remedy="convert it to an SNN")
+    if is_whole(network, p, top):
+        return np.ones((), np.float32)
+    if p.kind == "join":
         raise CompileError(
-            "GSM-301",
-            "connection is not in the form that this step takes",
-            where=connection.name,
-            found=" -> ".join(type(m).__name__ for m in connection.maps) or "no maps",
-            remedy="run compose_maps first",
+            "GSM-302",
+            "a join adds whole spikes, so its weights and bias cannot be rounded",
+            where=f"population {p.name!r}",
+            found="a real-valued input, or weights or a bias that are not whole",
+            expected=f"spikes x whole weights <= {top}, whole bias",
         )
-    return m
-
-
-def weights_of(m: WeightMap) -> Array:
-    """The array that holds the weights."""
-    return m.weights if isinstance(m, Sparse) else m.scale if isinstance(m, Scale) else m.weight
-
-
-def with_weights(m: WeightMap, weights: Array) -> WeightMap:
-    """The same map with other weights of the same shape."""
-    if isinstance(m, Sparse):
-        return replace(m, weights=weights)
-    return replace(m, scale=weights) if isinstance(m, Scale) else replace(m, weight=weights)
-
-
-def _is_whole(p: Population, incoming: list[Connection], unit_of: dict[str, Array], top: int) -> bool:
-    arrays = [p.bias] if p.neuron is None else [p.bias, p.neuron.threshold, p.neuron.v_init]
-    weights = [weights_of(weight_map(c)) for c in incoming]
-    spikes_only = all(unit_of.get(c.source, np.ones(())).item() == 1 for c in incoming)
-    return (
-        spikes_only
-        and all((a == np.rint(a)).all() for a in [*arrays, *weights])
-        and all(np.abs(a.astype(np.float64)).max(initial=0) <= top for a in weights)
-    )
-
-
-def _choose_unit(p: Population, incoming: list[Connection], unit_of: dict[str, Array], top: int, per: str) -> Array:
-    n_channels = p.shape[0]
-    largest = np.zeros(n_channels)
-    for c in incoming:
-        m, source_unit = weight_map(c), unit_of.get(c.source, np.ones((), np.float32)).item()
-        if isinstance(m, (Conv2d, Scale)) and len(p.shape) == 1:
-            raise CompileError(
-                "GSM-301", "a picture leads into a flat population", where=c.name, remedy="run compose_maps first"
-            )
-        np.maximum(largest, _largest_per_channel(m, p.shape) * source_unit, out=largest)
-    if per == "layer":
-        largest[:] = largest.max(initial=0)
-    unit = (largest / top).astype(np.float32)
-    unit[unit == 0] = unit.max() or 1.0
-    if per == "layer":
-        return np.asarray(unit[0])
-    return unit.reshape(-1, *(1,) * (len(p.shape) - 1))
-
-
-def _largest_per_channel(m: WeightMap, shape: Shape) -> Array:
-    weights = np.abs(weights_of(m).astype(np.float64))
-    if isinstance(m, (Dense, Conv2d)):
-        per_row = weights.reshape(weights.shape[0], -1).max(axis=1, initial=0)
-        channel = np.arange(len(per_row)) // (len(per_row) // shape[0])
-    elif isinstance(m, Sparse):
-        per_row, channel = weights, m.targets.astype(np.int64) // prod(shape[1:])
-    else:
-        per_row = np.ravel(broadcast(weights, shape, where="Scale"))
-        channel = np.arange(prod(shape)) // prod(shape[1:])
-    largest = np.zeros(shape[0])
-    np.maximum.at(largest, channel, per_row)
-    return largest
+    return choose_unit(network, p, top, per)
 
 
 def _quantize_population(p: Population, unit: Array) -> Population:
-    bias = _rounded(p.bias / unit, np.int32)
+    bias = _rounded(p.bias / unit)
     if p.neuron is None:
         return replace(p, bias=bias, unit=unit)
     n = p.neuron
-    threshold = _rounded(n.threshold / unit, np.int32)
+    threshold = _rounded(n.threshold / unit)
     if (threshold < 1).any():
         raise CompileError(
             "GSM-302",
@@ -163,14 +85,14 @@ def _quantize_population(p: Population, unit: Array) -> Population:
     neuron = replace(
         n,
         threshold=threshold,
-        v_init=_rounded(n.v_init / unit, np.int32),
-        leak=_rounded(n.leak * DECAY_UNIT, np.int32),
-        current_decay=_rounded(n.current_decay * DECAY_UNIT, np.int32),
+        v_init=_rounded(n.v_init / unit),
+        leak=_rounded(n.leak * DECAY_UNIT),
+        current_decay=_rounded(n.current_decay * DECAY_UNIT),
     )
     return replace(p, neuron=neuron, bias=bias, unit=unit)
 
 
-def _quantize_connection(c: Connection, target_shape: Shape, unit: Array, source_unit: Array, top: int) -> Connection:
+def _quantize_connection(c: Connection, target_shape: Shape, unit: Array, source_unit: float, top: int) -> Connection:
     m = weight_map(c)
     per_weight = unit
     if unit.ndim:
@@ -182,15 +104,15 @@ def _quantize_connection(c: Connection, target_shape: Shape, unit: Array, source
             per_weight = rows[m.targets.astype(np.int64) // prod(target_shape[1:])]
         else:
             m = replace(m, scale=broadcastable(m.scale, target_shape, where=c.name))
+    scaled = weights_of(m) * np.float32(source_unit) / per_weight
     dtype = np.int8 if top < 128 else np.int16
-    scaled = weights_of(m) * source_unit / per_weight
     quantized = with_weights(m, np.clip(np.rint(scaled), -top, top).astype(dtype))
     pools = tuple(p for p in c.maps[:-1] if isinstance(p, SumPool2d))
     return replace(c, maps=(*pools, quantized))
 
 
-def _rounded(values: Array, dtype: type) -> Array:
+def _rounded(values: Array) -> Array:
     rounded = np.rint(values)
-    if np.abs(rounded).max(initial=0) > np.iinfo(dtype).max:
+    if np.abs(rounded).max(initial=0) > np.iinfo(np.int32).max:
         raise CompileError("GSM-302", "coefficient overflows 32 bits", found=float(np.abs(rounded).max()))
-    return rounded.astype(dtype)
+    return rounded.astype(np.int32)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, TextIO
 
 from ..report.text import clean
@@ -18,7 +19,7 @@ def show(*parts: Any) -> None:
 
 def print_json(answer: Mapping[str, Any]) -> None:
     """Print the one JSON object that `--json` promises."""
-    _write(sys.stdout, json.dumps(answer, indent=2, allow_nan=False) + "\n")
+    _write(sys.stdout, json.dumps(_finite(answer), indent=2, allow_nan=False) + "\n")
 
 
 def note(text: str) -> None:
@@ -48,6 +49,15 @@ def render(*parts: Any, like: TextIO | None = None) -> str:
             console.print(part, soft_wrap=isinstance(part, str))
     lines = capture.get().split("\n")
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null stands for both."""
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -37,19 +37,6 @@ def _ignore(done: int, total: int) -> None:
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """Say what is being done, and on a terminal take it back when it is done."""
-    if not sys.stderr.isatty():
-        note(what)
-        yield
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(what):
-        yield
-
-
-@contextmanager
 def training() -> "Iterator[Callable[[TrainingProgress], None]]":
     """A callback for `gossamer.train`: a bar for each stage on a terminal, a line for each epoch elsewhere."""
     if not sys.stderr.isatty():

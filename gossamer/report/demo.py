@@ -55,8 +55,9 @@ def legend(result: "Result") -> list[tuple[str, str]]:
         ("clean", f"share of the {result.n_test} held-out test images that the event engine classifies correctly"),
         (
             "PGD",
-            f"the same under a white-box attack: PGD, eps {255 * result.eps:.3g}/255, {result.n_attack_steps} steps, "
-            "one surrogate (an upper bound of robustness); integers pass no gradient, so the 8-bit network has none",
+            f"the same under a white-box attack: PGD, eps {numbers.fraction_of_255(result.eps)}, "
+            f"{result.n_attack_steps} steps, one surrogate (an upper bound of robustness); integers pass no gradient, "
+            "so the 8-bit network has none",
         ),
         ("non-zero weights", "weights that are left, a convolution's kernel counted once"),
         ("memory, shared", "bytes of weights and addresses with each kernel stored once"),

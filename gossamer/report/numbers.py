@@ -2,16 +2,17 @@
 
 from math import isnan
 
-_ENERGY = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
-_BYTES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 NONE = "-"
+_ENERGY = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
+_BYTES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B"))
+_ALMOST = 0.9995  # rounded to three digits, this is one of the next unit
 
 
 def count(n: int | float | None) -> str:
-    """12,345; numbers per sample keep one decimal below 100."""
+    """12,345; a mean per sample keeps one decimal below 100."""
     if n is None:
         return NONE
-    return f"{n:,.1f}" if isinstance(n, float) and n < 100 and n != int(n) else f"{n:,.0f}"
+    return f"{n:,.1f}" if n < 99.95 and n != int(n) else f"{n:,.0f}"
 
 
 def percent(share: float | None) -> str:
@@ -23,7 +24,7 @@ def energy(pj: float | None) -> str:
     """Picojoules in the unit that leaves one to three digits before the point."""
     if pj is None:
         return NONE
-    scale, unit = next(((s, u) for s, u in _ENERGY if pj >= s), _ENERGY[-1])
+    scale, unit = next(((s, u) for s, u in _ENERGY if pj >= _ALMOST * s), _ENERGY[-1])
     return f"{_three_digits(pj / scale)} {unit}"
 
 
@@ -31,24 +32,30 @@ def size(n_bytes: int | None) -> str:
     """Bytes, KiB, MiB or GiB."""
     if n_bytes is None:
         return NONE
-    for scale, unit in _BYTES:
-        if n_bytes >= scale:
-            return f"{_three_digits(n_bytes / scale)} {unit}"
-    return f"{n_bytes} B"
+    scale, unit = next(((s, u) for s, u in _BYTES if n_bytes >= s), _BYTES[-1])
+    return f"{n_bytes} B" if unit == "B" else f"{_three_digits(n_bytes / scale)} {unit}"
 
 
 def duration(seconds: float | None) -> str:
     """120 ms, 12.3 s, 4:05 min or 1:02:03 h."""
     if seconds is None or isnan(seconds):
         return NONE
-    if seconds < 1:
+    if 0 < seconds < _ALMOST:
         return f"{_three_digits(1000 * seconds)} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s" if seconds else "0 s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
 
 
+def fraction_of_255(x: float) -> str:
+    """8/255 for what is a whole number of 8-bit grey levels, else the number."""
+    levels = 255 * x
+    return f"{round(levels)}/255" if abs(levels - round(levels)) < 1e-9 else f"{x:g}"
+
+
 def _three_digits(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    if value == 0:
+        return "0"
+    return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"

@@ -69,7 +69,10 @@ def test_an_unknown_verb_and_no_verb(gossamer):
 
 
 def test_torch_is_asked_for_where_it_is_missing(gossamer, files, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
+    def no_torch(name):
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr("gossamer.report.optional.import_module", no_torch)
     for arguments in (("train", "digits"), ("attack", files / "net.safetensors", "--data", "digits"), ("demo",)):
         answer = gossamer(*arguments)
         assert answer.status == 2

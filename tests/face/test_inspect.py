@@ -1,5 +1,7 @@
 """gossamer inspect."""
 
+from dataclasses import replace
+
 import pytest
 
 
@@ -46,3 +48,12 @@ def test_inspect_shows_an_unfinished_training_run(gossamer, tmp_path):
     assert "training-state" in answer.out
     assert "model/w" in answer.out
     assert gossamer("inspect", "state", "--json").json["header"]["state"]["epoch"] == 3
+
+
+def test_numbers_that_json_lacks_become_null(gossamer, small_network):
+    import gossamer as api
+
+    api.save_checkpoint(replace(small_network, metadata={"loss": float("nan"), "all": [float("inf"), 1.5]}), "odd")
+    metadata = gossamer("inspect", "odd", "--json").json["metadata"]
+    assert metadata["loss"] is None
+    assert metadata["all"] == [None, 1.5]

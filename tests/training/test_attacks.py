@@ -1,10 +1,13 @@
 """Attacks stay where they may go, find what they look for, and leave the model as it was."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from networks import small_convolutional
 
+from gossamer.compiler import InputCoding
 from gossamer.training import (
     ATTACKS,
     Dataset,
@@ -99,7 +102,7 @@ def test_pgd_on_a_two_class_linear_model_ends_in_the_best_corner(generator):
 
 
 def test_rfgsm_moves_by_alpha_then_by_the_rest(generator):
-    model, layer = a_linear_model(n_classes=2)
+    model, _ = a_linear_model(n_classes=2)
     x, y = torch.full((20, 1, 2, 3), 0.5), torch.zeros(20, dtype=torch.long)
     moved = (rfgsm(model, x, y, eps=0.1, alpha=0.03, loss="ce", generator=generator) - x).abs()
     # A pixel went +-0.03 at random and then 0.07 uphill: either 0.10 or 0.04 away.
@@ -159,10 +162,6 @@ def test_bad_images_are_refused(x):
 
 
 def test_a_network_without_a_gradient_to_the_pixels_is_refused(batch):
-    from dataclasses import replace
-
-    from gossamer.compiler import InputCoding
-
     x, y = batch
     network = replace(small_convolutional(), coding=InputCoding(kind="phase"))
     with pytest.raises(TrainingError, match="no gradient reaches the pixels"):

@@ -1,14 +1,27 @@
 """Recipes: every bundled one is whole, and a mistake is named with its field."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from gossamer.training import MODELS, TrainingError, list_recipes, load_recipe
 from gossamer.training.augment import Augmentation
-from gossamer.training.recipe import Data, Model, Snn, parse_recipe
+from gossamer.training.recipe import (
+    About,
+    Convert,
+    Data,
+    Hydra,
+    Magnitude,
+    Model,
+    Snn,
+    Trades,
+    Validation,
+    parse_recipe,
+)
 from gossamer.training.surrogates import SurrogateName
 
 SMALLEST = """
@@ -83,7 +96,7 @@ def test_pixels_may_be_written_as_fractions(tmp_path):
         ('name = "digits"', 'name = "digits"\naugment = "blur"', "data.augment", "'blur'", "'crop'"),
         ('name = "mine"', 'name = "../mine"', "recipe.name", "'../mine'", "pattern"),
         ("[finetune]", "[typo]\nx = 1\n[finetune]", "typo", "{'x': 1}", "no such field"),
-        ("[finetune]", '[model]\nbuilder = "vgg16"\nhidden = [3]\n[finetune]', "model", "vgg16", "does not take hidden"),
+        ("[finetune]", '[model]\nbuilder = "vgg5"\nhidden = [3]\n[finetune]', "model", "vgg5", "does not take hidden"),
         ("[finetune]", '[model]\nchannels = [8, "B"]\n[finetune]', "model.channels.1", "'B'", ""),
         ("[finetune]", "[snn.trades]\nbeta = 1.0\neps = 0.1\nalpha = 0.2\n[finetune]", "snn.trades", "", "alpha"),
         ("[finetune]", "[snn.trades]\nbeta = 1.0\neps = '8/0'\n[finetune]", "snn.trades.eps", "'8/0'", "number"),
@@ -108,7 +121,7 @@ def test_an_unknown_key_is_named_before_all_other_mistakes(tmp_path):
     ("name", "remedy"), [("digit", "did you mean 'digits'?"), ("nothing-like-it", ""), ("no/such/file.toml", "")]
 )
 def test_a_missing_recipe_is_refused(name, remedy):
-    with pytest.raises(TrainingError, match="GSM-604.*no such recipe") as caught:
+    with pytest.raises(TrainingError, match=r"GSM-604.*no such recipe") as caught:
         load_recipe(name)
     assert "digits" in caught.value.expected
     assert caught.value.remedy == remedy
@@ -153,6 +166,12 @@ def test_the_choices_of_a_recipe_are_those_of_the_code():
     assert choices(Data, "augment") == set(get_args(Augmentation))
 
 
+@pytest.mark.parametrize("table", [About, Convert, Data, Hydra, Magnitude, Model, Snn, Trades, Validation])
+def test_the_reference_page_lists_every_field(table):
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "recipes.md").read_text()
+    assert set(table.model_fields) <= set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+
+
 @pytest.mark.parametrize(
     "names", ["list_recipes, load_recipe, Recipe", "load_dataset, Dataset", "TrainingError, Progress"]
 )
@@ -165,5 +184,5 @@ def test_an_unknown_public_name_is_an_attribute_error():
     import gossamer.training
 
     with pytest.raises(AttributeError, match="nonsense"):
-        gossamer.training.nonsense
+        gossamer.training.nonsense  # noqa: B018
     assert all(hasattr(gossamer.training, name) for name in dir(gossamer.training))
