@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def w1(sparsity: float) -> tuple[SynapticGraph, np.ndarray]:
     sizes = (784, 4096, 4096, 10)
     populations = [Population(name="in", shape=(784,), kind="input")]
     connections = []
-    for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), 1):
+    for i, (n_in, n_out) in enumerate(pairwise(sizes), 1):
         weight = rng.standard_normal((n_out, n_in), np.float32) * (rng.random((n_out, n_in)) >= sparsity)
         connections.append(Connection(source=populations[-1].name, target=f"fc{i}", maps=(Dense(weight=weight),)))
         populations.append(Population(name=f"fc{i}", shape=(n_out,), neuron=integrate_and_fire(1.0)))

@@ -68,16 +68,23 @@ def whole(value: object, *, where: str, minimum: int = 0, maximum: int = LARGEST
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not minimum <= value <= maximum:
         raise CompileError(
-            code, "not a whole number in range", where=where, found=value, expected=f"{minimum}..{maximum}"
+            code, "not a whole number in range", where=where, found=shown(value), expected=f"{minimum}..{maximum}"
         )
     return int(value)
+
+
+def shown(value: object) -> str:
+    """A value that nobody has checked yet, for a message: short and printable."""
+    text = str(value) if isinstance(value, np.integer) else ascii(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def pair(value: int | tuple[int, int] | list[int], *, where: str, minimum: int) -> tuple[int, int]:
     """(rows, columns) from one number or two."""
     numbers = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(numbers) != 2:
-        raise CompileError("GSM-201", "not a pair of whole numbers", where=where, found=value, expected=f">= {minimum}")
+        found, expected = shown(value), f"two, >= {minimum}"
+        raise CompileError("GSM-201", "not a pair of whole numbers", where=where, found=found, expected=expected)
     rows, columns = (whole(n, where=where, minimum=minimum, code="GSM-201") for n in numbers)
     return rows, columns
 
@@ -89,12 +96,8 @@ def name_of(value: object, *, what: str) -> str:
         CompileError: GSM-204 if it is something else.
     """
     if not isinstance(value, str) or not 1 <= len(value) <= 200 or not value.isprintable():
-        found = ascii(value)
         raise CompileError(
-            "GSM-204",
-            f"not a name for {what}",
-            found=found if len(found) <= 80 else f"{found[:80]}...",
-            expected="1..200 printable characters",
+            "GSM-204", f"not a name for {what}", found=shown(value), expected="1..200 printable characters"
         )
     return value
 

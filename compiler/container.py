@@ -163,7 +163,7 @@ def _metadata(path: str | Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise CompileError("GSM-101", "cannot read the file", where=str(path), found=error) from None
     except SafetensorError as error:
-        if b'"gossamer"' in _beginning(path):
+        if _was_ours(path):
             raise CompileError(
                 "GSM-104", "file is truncated or damaged", where=str(path), found=error, remedy="copy or make it again"
             ) from None
@@ -175,13 +175,16 @@ def _metadata(path: str | Path) -> dict[str, str]:
     return metadata
 
 
-def _beginning(path: str | Path) -> bytes:
-    """What a damaged file begins with; nothing if it cannot be read any more."""
+def _was_ours(path: str | Path) -> bool:
+    """True if a file that safetensors refuses begins like one of ours; fields stand in any order."""
     try:
         with Path(path).open("rb") as file:
-            return file.read(1_000_000)
+            beginning = file.read(1_000_000)
     except OSError:
-        return b""
+        return False
+    return b'"__metadata__"' in beginning and any(
+        field in beginning for field in (b'"gossamer":', b'"header":"{', b'"sha256":"', b'"version":"')
+    )
 
 
 def _array_sha256(array: Array) -> str:

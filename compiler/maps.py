@@ -363,20 +363,27 @@ def _delays(value: Array | None, shape: Shape, *, where: str) -> Array | None:
     return read_only(delays.astype(np.int32, copy=False))
 
 
-def window(shape: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape) -> tuple[int, int]:
+def window(
+    shape: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, *, where: str = ""
+) -> tuple[int, int]:
     """(h_out, w_out) of a sliding window.
 
     Raises:
         CompileError: GSM-201 if there is no picture, or the window is larger than it.
     """
     if len(shape) != 3:
-        raise CompileError("GSM-201", "needs a picture", found=shape, expected="(channels, height, width)")
+        raise CompileError("GSM-201", "needs a picture", where=where, found=shape, expected="(channels, height, width)")
     size = [
         (n + 2 * p - d * (k - 1) - 1) // s + 1
         for n, k, s, p, d in zip(shape[1:], kernel, stride, padding, dilation, strict=True)
     ]
     if min(size) < 1:
-        raise CompileError("GSM-201", "window is larger than the padded input", found=f"input {shape}, kernel {kernel}")
+        raise CompileError(
+            "GSM-201",
+            "window is larger than the padded input",
+            where=where,
+            found=f"input {shape}, kernel {kernel}, dilation {dilation}",
+        )
     return size[0], size[1]
 
 

@@ -137,7 +137,7 @@ class SharedCsr:
     def check_ends(self, source: Shape, target: Shape) -> None:
         """Refuse (GSM-201) a geometry that does not lead from source to target, and taps outside it."""
         pooled = pooled_shape(source, self.pool, self.name)
-        size = window(pooled, self.kernel, self.stride, self.padding, self.dilation)
+        size = window(pooled, self.kernel, self.stride, self.padding, self.dilation, where=self.name)
         if size != target[1:]:
             raise CompileError(
                 "GSM-201", "geometry does not fit the target", where=self.name, found=size, expected=f"{target[1:]}"

@@ -19,7 +19,7 @@ from .activity import Activity, Layer
 from .encode import encode
 from .errors import SimulationError
 from .kernels import count_visits, list_events, spread_events
-from .plan import Plan, PopulationPlan, ProjectionPlan, plan_graph
+from .plan import Plan, PopulationPlan, ProjectionPlan, bytes_per_sample, plan_graph
 from .reference import logits_of
 
 BLOCK_BYTES = 64 << 20  # currents, states and event lists that one thread holds at a time
@@ -63,10 +63,10 @@ def simulate(
     x = np.asarray(x)
     steps, labels, names = _check_call(graph, x, y, n_steps, threads, record)
     n_threads = min(threads or os.cpu_count() or 1, len(x))
+    n_bytes = _check_memory(graph, steps)
     plan = plan_graph(graph, steps)
-    _check_memory(plan)
     stream = not graph.reset_between_samples
-    per_block = 1 if stream else max(1, min(32, block_bytes // plan.bytes_per_sample, -(-len(x) // n_threads)))
+    per_block = 1 if stream else max(1, min(32, block_bytes // n_bytes, -(-len(x) // n_threads)))
     if stream:
         blocks = [(0, len(x))]
     else:
@@ -151,21 +151,23 @@ def _check_call(
     return int(steps), labels, names
 
 
-def _check_memory(plan: Plan) -> None:
-    """Refuse (GSM-403) a graph of which one sample needs more memory than the machine has."""
+def _check_memory(graph: SynapticGraph, n_steps: int) -> int:
+    """Bytes that one sample needs; refuses (GSM-403) more than the machine has."""
+    n_bytes = bytes_per_sample(graph, n_steps)
     try:
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        return  # a platform that does not say
-    if plan.bytes_per_sample > machine:
+        return n_bytes  # a platform that does not say
+    if n_bytes > machine:
         raise SimulationError(
             "GSM-403",
             "one sample does not fit into memory",
-            where=plan.graph.name,
-            found=f"about {plan.bytes_per_sample / 1e9:.3g} GB",
+            where=graph.name,
+            found=f"about {n_bytes / 1e9:.3g} GB",
             expected=f"<= {machine / 1e9:.3g} GB",
             remedy="simulate fewer steps, or a smaller network",
         )
+    return n_bytes
 
 
 def _run_block(

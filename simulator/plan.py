@@ -139,14 +139,19 @@ class Plan:
             q.delay == 0 and q.kernel is not push_csr_delayed for q in source.outgoing
         )
 
-    @cached_property
-    def bytes_per_sample(self) -> int:
-        """About what one sample holds at a time: currents and events of the populations at work, all states."""
-        sizes = sorted((p.n_neurons for p in self.populations), reverse=True)
-        if not self.graph.is_recurrent:
-            return 12 * sum(sizes[:3]) * self.n_steps + 8 * sum(sizes) + 1
-        rings = sum(p.n_neurons * (1 + min(p.longest_delay, self.n_steps)) for p in self.populations)
-        return 12 * rings + 8 * sum(sizes) + 1
+
+def bytes_per_sample(graph: SynapticGraph, n_steps: int) -> int:
+    """About what one sample holds at a time: currents and events of the populations at work, all states."""
+    sizes = sorted((p.n_neurons for p in graph.populations), reverse=True)
+    if not graph.is_recurrent:
+        return 12 * sum(sizes[:3]) * n_steps + 8 * sum(sizes) + 1
+    rings = sum(p.n_neurons * (1 + min(_longest_delay(graph, p), n_steps)) for p in graph.populations)
+    return 12 * rings + 8 * sum(sizes) + 1
+
+
+def _longest_delay(graph: SynapticGraph, p: Population) -> int:
+    """Of any synapse that leads into a population, in steps."""
+    return max((q.max_delay for q in graph.projections if q.target == p.name), default=0)
 
 
 def plan_graph(graph: SynapticGraph, n_steps: int) -> Plan:
@@ -154,15 +159,12 @@ def plan_graph(graph: SynapticGraph, n_steps: int) -> Plan:
     projections = {id(p): _plan_projection(graph, p) for p in graph.projections}
     populations = []
     for p in graph.populations:
-        longest = max((q.max_delay for q in graph.projections if q.target == p.name), default=0)
         outgoing = tuple(projections[id(q)] for q in graph.projections if q.source == p.name)
-        populations.append(_plan_population(graph, p, longest, outgoing))
+        populations.append(_plan_population(graph, p, outgoing))
     return Plan(graph, tuple(populations), n_steps)
 
 
-def _plan_population(
-    graph: SynapticGraph, p: Population, longest_delay: int, outgoing: tuple[ProjectionPlan, ...]
-) -> PopulationPlan:
+def _plan_population(graph: SynapticGraph, p: Population, outgoing: tuple[ProjectionPlan, ...]) -> PopulationPlan:
     integer = graph.arithmetic == "int"
     bias = np.ravel(broadcast(p.bias, p.shape, where=p.name)).astype(np.int32 if integer else np.float32)
     emits_numbers = p.is_graded or (p.kind == "input" and graph.coding.is_real)
@@ -174,7 +176,7 @@ def _plan_population(
         bias=bias,
         integer=integer,
         emits_numbers=emits_numbers,
-        longest_delay=longest_delay,
+        longest_delay=_longest_delay(graph, p),
         outgoing=outgoing,
         coefficients=() if p.neuron is None else _coefficients(p, p.neuron, bias, integer),
     )

@@ -1,30 +1,22 @@
-"""The training loop: epochs, validation, the best epoch, saved states."""
+"""The training loop: epochs, the best epoch, saved states."""
 
-import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite, nan
-from typing import Any
 
+import torch
 from torch import Tensor
 
-from ..compiler import Array, write_text
-from .attacks import evaluate_attack, pgd
+from ..compiler import Array
 from .errors import TrainingError
-from .evaluate import accuracy
-from .objective import make_objective
+from .objective import Objective, make_objective
 from .optimizer import clamp_thresholds, make_optimizer, set_learning_rate
 from .progress import Progress
-from .recipe import Fit, Trades
-from .resume import (
-    TrainingState,
-    load_model_arrays,
-    load_optimizer_arrays,
-    model_arrays,
-    optimizer_arrays,
-)
+from .recipe import Fit
+from .resume import TrainingState, load_model_arrays, load_optimizer_arrays, model_arrays, optimizer_arrays
 from .session import Session
 from .torch_network import TorchNetwork
+from .validate import log_epoch, validate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +29,7 @@ class FitResult:
 
 @dataclass(kw_only=True)
 class Running:
-    """Means over the epoch so far."""
+    """Final. Means over the epoch so far."""
 
     loss_sum: float = 0.0
     n_correct: int = 0
@@ -60,6 +52,61 @@ class Running:
         return self.n_correct / self.n_seen if self.n_seen else nan
 
 
+@dataclass(kw_only=True, eq=False)
+class Training:
+    """Final. A stage under way: model, position (`epoch` and `batch` come next, from 0) and the best epoch so far."""
+
+    stage: str
+    settings: Fit
+    session: Session
+    model: TorchNetwork
+    optimizer: torch.optim.Optimizer
+    epoch: int = 0
+    batch: int = 0
+    running: Running = field(default_factory=Running)
+    best: dict[str, Array] = field(default_factory=dict)
+    best_epoch: int = 0
+    best_score: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def n_batches(self) -> int:
+        """Batches per epoch."""
+        return self.session.n_batches(self.settings.batch_size)
+
+    @property
+    def n_done(self) -> int:
+        """Batches of this stage that lie behind."""
+        return self.epoch * self.n_batches + self.batch
+
+    def save(self) -> None:
+        """Save the state, if the session keeps one."""
+        if self.session.store is not None:
+            self.session.store.save(
+                TrainingState(
+                    stage=self.stage,
+                    epoch=self.epoch,
+                    batch=self.batch,
+                    loss_sum=self.running.loss_sum,
+                    n_correct=self.running.n_correct,
+                    n_seen=self.running.n_seen,
+                    model=model_arrays(self.model),
+                    optimizer=optimizer_arrays(self.optimizer),
+                    best=self.best,
+                    best_epoch=self.best_epoch,
+                    best_score=self.best_score,
+                    history=self.session.history,
+                )
+            )
+
+    def restore(self, state: TrainingState) -> None:
+        """Go to where a saved state stands."""
+        load_model_arrays(self.model, state.model)
+        load_optimizer_arrays(self.optimizer, state.optimizer)
+        self.epoch, self.batch = state.epoch, state.batch
+        self.running = Running(loss_sum=state.loss_sum, n_correct=state.n_correct, n_seen=state.n_seen)
+        self.best, self.best_epoch, self.best_score = state.best, state.best_epoch, state.best_score
+
+
 def fit(model: TorchNetwork, stage: str, settings: Fit, session: Session) -> FitResult:
     """Train what is trainable of a model, and leave it as it was at the end of its best epoch.
 
@@ -74,98 +121,72 @@ def fit(model: TorchNetwork, stage: str, settings: Fit, session: Session) -> Fit
         session: Data, progress, state.
     Raises: TrainingError: GSM-607 if the loss is not finite.
     """
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = make_optimizer(trained, settings)
-    objective = make_objective(settings.trades)
-    best: dict[str, Array] = {}
-    best_epoch, best_score, first_epoch, first_batch, running = 0, dict[str, float](), 0, 0, Running()
+    optimizer = make_optimizer([p for p in model.parameters() if p.requires_grad], settings)
+    training = Training(stage=stage, settings=settings, session=session, model=model, optimizer=optimizer)
     state = session.store.take(stage) if session.store else None
     if state is not None:
-        load_model_arrays(model, state.model)
-        load_optimizer_arrays(optimizer, state.optimizer)
-        best, best_epoch, best_score = state.best, state.best_epoch, state.best_score
-        first_epoch, first_batch = state.epoch, state.batch
-        running = Running(loss_sum=state.loss_sum, n_correct=state.n_correct, n_seen=state.n_seen)
-    n_batches = session.n_batches(settings.batch_size)
-    n_before, started = first_epoch * n_batches + first_batch, time.monotonic()
-
-    def save(epoch: int, batch: int) -> None:
-        if session.store is not None:
-            session.store.save(
-                TrainingState(
-                    stage=stage, epoch=epoch, batch=batch, loss_sum=running.loss_sum, n_correct=running.n_correct,
-                    n_seen=running.n_seen, model=model_arrays(model), optimizer=optimizer_arrays(optimizer), best=best,
-                    best_epoch=best_epoch, best_score=best_score, history=session.history,
-                )
-            )  # fmt: skip
-
-    for epoch in range(first_epoch, settings.epochs):
+        training.restore(state)
+    objective, started, n_before = make_objective(settings.trades), time.monotonic(), training.n_done
+    while training.epoch < settings.epochs:
         model.train()
-        for batch, x, y, generator in session.batches(stage, epoch, settings.batch_size, first=first_batch):
-            set_learning_rate(optimizer, settings, (epoch * n_batches + batch) / (settings.epochs * n_batches))
-            loss, logits = objective(model, x, y, generator)
-            running.add(_finite(loss, stage, epoch, batch), logits, y)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            clamp_thresholds(model, settings)
-            if session.store is not None and session.store.is_due and batch + 1 < n_batches:
-                save(epoch, batch + 1)
-            n_done = epoch * n_batches + batch + 1
-            per_batch = (time.monotonic() - started) / (n_done - n_before)
-            session.report(
-                Progress(
-                    stage=stage, epoch=epoch + 1, n_epochs=settings.epochs, batch=batch + 1, n_batches=n_batches,
-                    loss=running.loss, accuracy=running.accuracy,
-                    seconds_left=per_batch * (settings.epochs * n_batches - n_done),
-                )
-            )  # fmt: skip
-        first_batch = 0
-        score = validate(model, settings.trades, session)
-        if _rank(score, session) >= _rank(best_score, session):
-            best, best_epoch, best_score = model_arrays(model), epoch + 1, score
-        log_epoch(session, stage, epoch + 1, {"loss": running.loss, "accuracy": running.accuracy}, score)
-        running = Running()
-        save(epoch + 1, 0)
-    load_model_arrays(model, best)
-    return FitResult(epoch=best_epoch, validation=best_score)
+        for _, x, y, generator in session.batches(stage, training.epoch, settings.batch_size, first=training.batch):
+            _step(training, objective, x, y, generator)
+            training.batch += 1
+            if session.store is not None and session.store.is_due and training.batch < training.n_batches:
+                training.save()
+            _report(training, (time.monotonic() - started) / (training.n_done - n_before))
+        _end_epoch(training)
+        training.save()
+    load_model_arrays(model, training.best)
+    return FitResult(epoch=training.best_epoch, validation=training.best_score)
 
 
-def validate(model: TorchNetwork, adversary: Trades | None, session: Session) -> dict[str, float]:
-    """Accuracies on the validation set: "clean"; with an adversary also "robust", under PGD of the same eps."""
-    score = {"clean": accuracy(model, session.validation)}
-    if adversary is not None:
-        settings = session.recipe.validation
-        subset = session.validation.limit(settings.limit) if settings.limit else session.validation
-        attacked = evaluate_attack(
-            model, subset, pgd, seed=session.recipe.seed, eps=adversary.eps, n_steps=settings.attack_steps
-        )
-        score["robust"] = attacked.adversarial_accuracy
-    return score
-
-
-def log_epoch(
-    session: Session, stage: str, epoch: int, training: dict[str, float], validation: dict[str, float]
-) -> None:
-    """Add a record to the history, and rewrite the log file with it."""
-    record: dict[str, Any] = {"stage": stage, "epoch": epoch, **training}
-    session.history.append(record | {f"validation_{name}": value for name, value in validation.items()})
-    if session.log_path is not None:
-        write_text(session.log_path, "".join(f"{json.dumps(line, sort_keys=True)}\n" for line in session.history))
-
-
-def _finite(loss: Tensor, stage: str, epoch: int, batch: int) -> float:
+def _step(training: Training, objective: Objective, x: Tensor, y: Tensor, generator: torch.Generator) -> None:
+    """One batch."""
+    settings, optimizer = training.settings, training.optimizer
+    set_learning_rate(optimizer, settings, training.n_done / (settings.epochs * training.n_batches))
+    loss, logits = objective(training.model, x, y, generator)
     value = loss.item()
     if not isfinite(value):
         raise TrainingError(
             "GSM-607",
             "the loss is not finite: training has diverged",
-            where=f"stage {stage}, epoch {epoch + 1}, batch {batch + 1}",
+            where=f"stage {training.stage}, epoch {training.epoch + 1}, batch {training.batch + 1}",
             found=value,
             expected="a finite loss",
-            remedy=f"lower lr in [{stage}], or beta in [{stage}.trades]",
+            remedy=f"lower lr in [{training.stage}], or beta in [{training.stage}.trades]",
         )
-    return value
+    training.running.add(value, logits, y)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    clamp_thresholds(training.model, settings)
+
+
+def _end_epoch(training: Training) -> None:
+    """Validate, remember the best epoch, write the log."""
+    session, running = training.session, training.running
+    training.epoch, training.batch, training.running = training.epoch + 1, 0, Running()
+    score = validate(training.model, training.settings.trades, session)
+    if _rank(score, session) >= _rank(training.best_score, session):
+        training.best, training.best_epoch, training.best_score = model_arrays(training.model), training.epoch, score
+    log_epoch(session, training.stage, training.epoch, {"loss": running.loss, "accuracy": running.accuracy}, score)
+
+
+def _report(training: Training, seconds_per_batch: float) -> None:
+    n_epochs, n_batches = training.settings.epochs, training.n_batches
+    training.session.report(
+        Progress(
+            stage=training.stage,
+            epoch=training.epoch + 1,
+            n_epochs=n_epochs,
+            batch=training.batch,
+            n_batches=n_batches,
+            loss=training.running.loss,
+            accuracy=training.running.accuracy,
+            seconds_left=seconds_per_batch * (n_epochs * n_batches - training.n_done),
+        )
+    )
 
 
 def _rank(score: dict[str, float], session: Session) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from typing import Literal
 from ..compiler import Network
 from .calibrate import calibrate_thresholds
 from .convert import reestimate_batch_norm, to_spiking
-from .fit import FitResult, fit, log_epoch, validate
+from .fit import FitResult, fit
 from .models import MODELS
 from .progress import Progress
 from .pruning import attach_scores, prune_by_magnitude
@@ -24,6 +24,7 @@ from .seeds import seed_of
 from .session import Session
 from .surrogates import Surrogate
 from .torch_network import TorchNetwork
+from .validate import log_epoch, validate
 
 Stage = Literal["dense", "prune", "finetune", "convert", "snn"]
 

@@ -73,6 +73,13 @@ def test_a_file_cut_off_anywhere_is_refused(whole, tmp_path):
         assert not assert_refused_or_equal(load, damaged, original), len(data)
 
 
+def test_a_file_cut_off_in_its_header_is_told_as_damaged(whole, tmp_path):
+    load, path, _ = whole
+    for n in (200, 1000, path.stat().st_size - 1):
+        (tmp_path / "cut").write_bytes(path.read_bytes()[:n])
+        assert "again" in refusal(lambda: load(tmp_path / "cut"), "GSM-104").remedy
+
+
 def test_a_flipped_bit_anywhere_is_noticed(whole, tmp_path):
     load, path, original = whole
     damaged = tmp_path / "damaged"

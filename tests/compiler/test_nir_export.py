@@ -80,7 +80,7 @@ def said(network, **options):
         raise
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(networks(), st.integers(0, 1000), st.sampled_from([1e-4, 1.0, 0.003]))
 def test_any_network_that_nir_can_say_comes_back_with_the_same_spikes(network, seed, dt):
     graph = said(network, dt=dt)
@@ -220,6 +220,57 @@ def test_a_recurrent_delay_of_one_step_goes_without_saying(delay, n_delays):
     again = from_nir(graph)
     assert {(c.source, c.delay) for c in again.connections} == {("in", 0), ("p", delay)}
     assert_same(network, again, np.random.default_rng(0).integers(0, 2, (4, 8, 3)))
+
+
+def test_spikes_that_are_averaged_and_not_counted_come_back_as_an_average():
+    """A population right before the Output would be read by its spike counts."""
+    network = dense(integrate_and_fire(1.0))
+    read = Population(name="read", shape=(4,), kind="readout")
+    straight = Connection(source="p", target="read", maps=())
+    for connections in ((straight,), (straight, straight)):
+        averaged = replace(
+            network,
+            populations=(*network.populations, read),
+            connections=(*network.connections, *connections),
+            output="read",
+        )
+        again = from_nir(to_nir(averaged))
+        assert again["read"].kind == "readout"
+        assert_same(averaged, again, np.random.default_rng(0).integers(0, 2, (4, 8, 3)))
+
+
+def test_two_connections_that_change_nothing_are_two_edges_nonetheless():
+    network = dense(integrate_and_fire(1.0))
+    twice = Connection(source="p", target="q", maps=())
+    network = replace(
+        network,
+        populations=(*network.populations, Population(name="q", shape=(4,), neuron=integrate_and_fire(1.5))),
+        connections=(*network.connections, twice, twice),
+        output="q",
+    )
+    assert_same(network, from_nir(to_nir(network)), np.random.default_rng(0).integers(0, 2, (4, 8, 3)))
+
+
+def test_a_delay_that_a_reader_would_put_elsewhere_is_written_down():
+    """The walk from the input goes to "a" first, and would take the way from "z" for the one that leads back."""
+    one = np.eye(3, dtype=np.float32)
+
+    def link(source, target, delay=0):
+        return Connection(source=source, target=target, maps=(Dense(weight=one),), delay=delay)
+
+    neurons = [Population(name=name, shape=(3,), neuron=integrate_and_fire(1.0)) for name in ("a", "z")]
+    network = Network(
+        name="loop",
+        populations=(Population(name="in", shape=(3,), kind="input"), *neurons),
+        connections=(link("in", "a"), link("in", "z"), link("z", "a"), link("a", "z", delay=1)),
+        output="z",
+        n_steps=4,
+        coding=InputCoding(kind="events"),
+    )
+    graph = to_nir(network)
+    assert sum(isinstance(n, nir.Delay) for n in graph.nodes.values()) == 1
+    delays = {(c.source, c.target): c.delay for c in from_nir(graph).connections}
+    assert delays == {("in", "a"): 0, ("in", "z"): 0, ("z", "a"): 0, ("a", "z"): 1}
 
 
 def test_a_delay_of_one_step_outside_a_loop_is_a_node():

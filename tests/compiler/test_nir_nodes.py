@@ -224,6 +224,18 @@ def test_parameters_may_be_scalars_one_per_channel_or_one_per_neuron():
     assert from_nir(graph((2, 3, 3), {"n": scalars}), STATED)["n"].shape == (2, 3, 3)
 
 
+def test_a_gain_per_neuron_of_a_picture_fits_the_flat_values_of_a_matrix():
+    r = rng().integers(1, 5, (2, 1, 3)).astype(np.float64)
+    same = {name: full(value, 2, 1, 3) for name, value in {"tau": 0.25, "v_leak": 0.0, "v_threshold": 1.0}.items()}
+    weight = dyadic(6, 4)
+    network = from_nir(graph((4,), {"w": nir.Linear(weight), "n": nir.LIF(r=r, **same)}), STATED)
+    x = rng().integers(0, 3, (1, 8, 4)).astype(np.float32)
+    currents = x[0] @ weight.T
+    spikes, _ = stepped(currents * r.ravel(), 0.125, threshold=1.0, reset="zero", comparator=">", tau=0.25)
+    assert spikes.any()
+    np.testing.assert_array_equal(run_reference(network, x).spikes["n"][0].reshape(8, 6), spikes)
+
+
 def test_torch_tensors_are_read_as_arrays():
     node = nir.LIF(
         tau=torch.full((3,), 0.25),
@@ -410,6 +422,17 @@ def test_a_loop_with_a_delay_of_its_own_gets_no_other():
     edges = [("input", "n"), ("n", "wait"), ("wait", "w"), ("w", "n"), ("n", "output")]
     network = from_nir(graph((3,), nodes, edges), STATED)
     assert {(c.source, c.target): c.delay for c in network.connections} == {("input", "n"): 0, ("n", "n"): 3}
+
+
+def test_a_loop_of_two_with_a_delay_on_the_way_there_gets_none_on_the_way_back():
+    nodes = {"a": lif(3), "wait": nir.Delay(full(0.25, 3)), "b": lif(3), "w": nir.Linear(dyadic(3, 3))}
+    edges = [("input", "a"), ("a", "wait"), ("wait", "b"), ("b", "w"), ("w", "a"), ("b", "output")]
+    network = from_nir(graph((3,), nodes, edges), STATED)
+    assert {(c.source, c.target): c.delay for c in network.connections} == {
+        ("input", "a"): 0,
+        ("a", "b"): 2,
+        ("b", "a"): 0,
+    }
 
 
 def test_a_loop_behind_a_delayed_connection_is_found():

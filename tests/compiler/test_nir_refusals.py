@@ -240,6 +240,10 @@ def inner(**more):
         ({"g": inner(more=nir.Input(np.array([3])))}, None, "GSM-304", "'g'"),
         ({"g": inner(), "g.n": lif()}, None, "GSM-306", "g.n"),
         ({"m": nir.I(r=full(1, 3)), "n": lif()}, None, "GSM-304", "'m'"),
+        (
+            {"m": nir.I(r=full(1, 3)), "t": nir.Threshold(full(1, 3)), "w": nir.Linear(np.eye(3))},
+            [("input", "m"), ("m", "t"), ("input", "w"), ("w", "t"), ("t", "output")], "GSM-304", "'m'",
+        ),
         ({"m": nir.I(r=full(1, 3)), "w": nir.Linear(np.eye(3))}, None, "GSM-304", "'m'"),
         ({"a": nir.Affine(np.eye(3), np.ones(3)), "d": nir.Delay(full(0.125, 3)), "n": lif()}, None, "GSM-304", "'d'"),
     ],

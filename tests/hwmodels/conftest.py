@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from gossamer.hwmodels import EventCounts, LayerActivity, LayerMemory
 
 SMALL_CHIP = """

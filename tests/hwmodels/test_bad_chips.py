@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from gossamer.hwmodels import HardwareError, load_chip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from gossamer.hwmodels import HardwareError, load_chip
 
 OP = "price_lists.main.prices.synaptic_op"
 MAIN = "price_lists.main"

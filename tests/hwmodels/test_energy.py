@@ -3,6 +3,9 @@ import math
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gossamer.hwmodels import (
     EVENT_NAMES,
     EVENTS,
@@ -15,8 +18,6 @@ from gossamer.hwmodels import (
     load_chip,
     price,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 Layer = Callable[..., LayerActivity]
 

@@ -4,6 +4,9 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gossamer.hwmodels import (
     EVENT_NAMES,
     EVENTS,
@@ -16,8 +19,6 @@ from gossamer.hwmodels import (
     neuron_events,
     synapse_events,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 counts = st.builds(EventCounts, **{name: st.integers(0, 2**70) for name in EVENT_NAMES})
 

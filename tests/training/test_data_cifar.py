@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import pytest
+
 from gossamer.training.data import load_dataset
 from gossamer.training.data.cifar_pickle import read_cifar_pickle
 from gossamer.training.errors import TrainingError

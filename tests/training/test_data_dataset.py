@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gossamer.training.data import Dataset, split_validation
 from gossamer.training.data.split import stratified_indices
 from gossamer.training.errors import TrainingError
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def a_dataset(labels, split="train", n_classes=3):

@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+
 from gossamer.training.data import idx as idx_module
 from gossamer.training.data import load_dataset
 from gossamer.training.errors import TrainingError

@@ -6,11 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from gossamer.training.data import images as images_module
 from gossamer.training.data import load_dataset
 from gossamer.training.data.cifar10 import CLASSES
 from gossamer.training.errors import TrainingError
-from PIL import Image
 
 RNG = np.random.default_rng(0)
 GRAY, COLOUR = (8, 6), (8, 6, 3)

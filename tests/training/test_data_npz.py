@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+
 from gossamer.training.data import read_npz
 from gossamer.training.errors import TrainingError
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from gossamer.training.data import load_dataset
 
 pytestmark = pytest.mark.data

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+
 from gossamer.training.data import list_datasets, load_dataset, split_validation
 from gossamer.training.data import registry as registry_module
 from gossamer.training.errors import TrainingError
