@@ -14,7 +14,7 @@ from .simulator import simulate
 from .verbs import attack, energy, train
 
 if TYPE_CHECKING:
-    from .training import Dataset, Progress
+    from .training import Dataset, Progress, Recipe
 
 RECIPES = ("digits", "digits-natural")
 WEIGHT_BITS = 8
@@ -85,7 +85,10 @@ def run_demo(
     """
     from .training import load_recipe
 
-    robust, natural = (_trained(name, out / Path(name).stem, seed, progress, tell) for name in recipes)
+    recipe, baseline = (load_recipe(name) for name in recipes)
+    if recipe.snn.trades is None:
+        raise GossamerError("GSM-604", "the demo needs an adversarial recipe", where=f"recipe {recipe.name}")
+    robust, natural = (_trained(r, out / r.name, seed, progress, tell) for r in (recipe, baseline))
     rows = [
         Row(name="dense ANN", path=robust["dense"]),
         Row(name="sparse ANN", path=robust["finetune"]),
@@ -94,9 +97,6 @@ def run_demo(
         Row(name=f"fine-tuned SNN, {WEIGHT_BITS} bits", path=robust["snn"], weight_bits=WEIGHT_BITS),
         Row(name="naturally trained SNN", path=natural["snn"]),
     ]
-    recipe = load_recipe(recipes[0])
-    if recipe.snn.trades is None:
-        raise GossamerError("GSM-604", "the demo needs an adversarial recipe", where=f"recipe {recipes[0]}")
     eps, chosen_seed = recipe.snn.trades.eps, recipe.seed if seed is None else seed
     test = load_images("digits", split="test", limit=limit)
     entries, facts, files = [], [], [*robust.values(), *natural.values()]
@@ -126,22 +126,22 @@ def run_demo(
 
 
 def _trained(
-    name: str,
+    recipe: "Recipe",
     folder: Path,
     seed: int | None,
     progress: "Callable[[Progress], None] | None",
     tell: Callable[[str], None],
 ) -> dict[str, Path]:
     """The checkpoints of a recipe; those of an earlier run with the same recipe, data and versions are kept."""
-    tell(f"training: recipe {name}, in {folder}")
+    tell(f"training: recipe {recipe.name}, in {folder}")
     try:
-        return train(name, out=folder, seed=seed, resume=True, progress=progress).checkpoints
+        return train(recipe, out=folder, seed=seed, resume=True, progress=progress).checkpoints
     except GossamerError as error:
         if error.code != "GSM-606":
             raise
         tell(f"{folder} holds another run ({error.what}): training anew")
         (folder / "training-state.safetensors").unlink(missing_ok=True)
-        return train(name, out=folder, seed=seed, progress=progress).checkpoints
+        return train(recipe, out=folder, seed=seed, progress=progress).checkpoints
 
 
 def _measured(row: Row, graph: SynapticGraph, test: "Dataset", eps: float, seed: int) -> Entry:
