@@ -63,7 +63,7 @@ def legend(result: "Result") -> list[tuple[str, str]]:
         ("memory, shared", "bytes of weights and addresses with each kernel stored once"),
         ("memory, unrolled", "the same with every synapse written out, as some hardware forces"),
         ("synaptic ops", "accumulates per image: a spike meets a synapse that is there; pruned ones cost nothing"),
-        ("MACs", "multiply-accumulates per image: a real-valued input or activation meets a synapse"),
+        ("MACs", "multiply-accumulates per image: a pixel or activation other than 0 meets a synapse"),
         ("45 nm, arithmetic", "energy per image of these operations alone (Horowitz 2014; fp32, the 8-bit row int8)"),
         ("45 nm, with memory", "and of every byte of weights, addresses and state that is moved"),
         (

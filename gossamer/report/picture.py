@@ -73,9 +73,9 @@ def _energy_by_layer(axis: Any, entries: Sequence[Entry], chip: str) -> None:
             for event, pj in row["by_event"].items():
                 label = None if event in drawn else event.replace("_", " ")
                 drawn.add(event)
-                nj = pj / report.n_samples / 1000
-                axis.bar(at, nj, bottom=height, width=0.8, color=EVENT_COLOURS[event], label=label)
-                height += nj
+                mean = pj / report.n_samples
+                axis.bar(at, mean, bottom=height, width=0.8, color=EVENT_COLOURS[event], label=label)
+                height += mean
             axis.text(at, -0.02, row["name"], rotation=60, ha="right", va="top", fontsize=7, transform=_below(axis))
             at += 1
         middle = (start + at - 1) / 2
@@ -83,10 +83,12 @@ def _energy_by_layer(axis: Any, entries: Sequence[Entry], chip: str) -> None:
         axis.text(middle, 1.01, name, ha="center", va="bottom", fontsize=8, transform=_below(axis))
         at += 1
     axis.set_xticks([])
-    axis.set_ylabel("nJ per sample")
+    ticker = optional_package("matplotlib.ticker", extra="viz", needed_for="a picture")
+    axis.yaxis.set_major_formatter(_energies(ticker))
+    axis.set_ylabel("energy per sample")
     axis.set_title(f"Energy by layer and component, {chip}", loc="left", fontsize=11, fontweight="bold", pad=30)
     if drawn:
-        axis.set_ylim(top=1.25 * axis.get_ylim()[1])  # room for the legend
+        axis.set_ylim(0, 1.25 * axis.get_ylim()[1])  # room for the legend
         axis.legend(frameon=False, fontsize=8, ncols=4, loc="upper right")
     _plain(axis)
 
@@ -98,14 +100,13 @@ def _accuracy_against_energy(axis: Any, entries: Sequence[Entry], chips: Sequenc
             report = entry.energies.get(chip)
             if report is None or report.total_pj == 0:
                 continue
-            nj = report.per_sample_pj / 1000
             for accuracy, filled in ((entry.accuracy, True), (entry.robust, False)):
                 if accuracy is None:
                     continue
                 label = entry.name if entry.name not in labelled else None
                 labelled.add(entry.name)
                 axis.scatter(
-                    nj,
+                    report.per_sample_pj,
                     100 * accuracy,
                     marker=marker,
                     s=46,
@@ -114,7 +115,7 @@ def _accuracy_against_energy(axis: Any, entries: Sequence[Entry], chips: Sequenc
                     label=label,
                     zorder=3,
                 )
-    axis.set_xlabel("nJ per sample")
+    axis.set_xlabel("energy per sample")
     axis.set_ylabel("accuracy, %")
     axis.set_title("Accuracy against energy", loc="left", fontsize=11, fontweight="bold", pad=30)
     if not labelled:
@@ -125,13 +126,14 @@ def _accuracy_against_energy(axis: Any, entries: Sequence[Entry], chips: Sequenc
     axis.set_ylim(middle - half, middle + half)
     axis.set_xscale("log")
     ticker = optional_package("matplotlib.ticker", extra="viz", needed_for="a picture")
-    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda nj, _: f"{nj:g}"))
+    left, right = axis.get_xlim()
+    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if right < 100 * left else (1,)))
+    axis.xaxis.set_major_formatter(_energies(ticker))
     axis.xaxis.set_minor_formatter(ticker.NullFormatter())
     symbols = "   ".join(f"{_symbol(m)} {_starred(chip, entries)}" for m, chip in zip(MARKERS, chips, strict=False))
-    robust = "   hollow: under attack" if any(e.robust is not None for e in entries) else ""
-    partial = "   * a part of the energy" if "*" in symbols else ""
-    key = axis.text(0, 1.02, symbols + robust + partial, fontsize=7, transform=axis.transAxes)
+    robust = "hollow: under attack   " if any(e.robust is not None for e in entries) else ""
+    partial = "* a part of the energy" if "*" in symbols else ""
+    key = axis.text(0, 1.02, f"{symbols}\n{robust}{partial}".strip(), fontsize=7, transform=axis.transAxes)
     key.set_in_layout(False)
     axis.legend(frameon=False, fontsize=8)
     _plain(axis)
@@ -148,8 +150,8 @@ def _spikes_per_step(axis: Any, entry: Entry) -> None:
         for row, layer in enumerate(run.layers)
         if layer.kind in ("spiking", "join") and run.counts[row, :, 0].any()
     ]
-    rows.sort(key=lambda pair: -int(run.counts[pair[0], :, 0].sum()))
-    for colour, (row, layer) in zip(_cycle(len(rows)), rows[:MOST_LINES], strict=False):
+    busiest = sorted(rows, key=lambda pair: -int(run.counts[pair[0], :, 0].sum()))[:MOST_LINES]
+    for colour, (row, layer) in zip(_cycle(len(rows)), (pair for pair in rows if pair in busiest), strict=False):
         per_step = run.counts[row, :, 0] / run.n_samples
         axis.plot(range(1, run.n_steps + 1), per_step, marker="o", ms=3.5, color=colour, label=layer.name)
     ticker = optional_package("matplotlib.ticker", extra="viz", needed_for="a picture")
@@ -161,6 +163,11 @@ def _spikes_per_step(axis: Any, entry: Entry) -> None:
     if rows:
         axis.legend(frameon=False, fontsize=8)
     _plain(axis)
+
+
+def _energies(ticker: Any) -> Any:
+    """Ticks in pJ, nJ, µJ."""
+    return ticker.FuncFormatter(lambda pj, _: numbers.energy(pj).replace(".00 ", " ").replace(".0 ", " "))
 
 
 def _plain(axis: Any) -> None:
