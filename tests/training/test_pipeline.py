@@ -24,6 +24,9 @@ from gossamer.training import (
     run_recipe,
     split_validation,
 )
+from gossamer.training import pipeline as pipeline_module
+from gossamer.training.optimizer import make_optimizer, set_learning_rate
+from gossamer.training.recipe import parse_recipe
 
 ADVERSARY = "beta = 1.0\neps = 0.1\n"
 RECIPE = f"""
@@ -195,15 +198,13 @@ def test_progress_counts_every_batch_up(whole):
 
 
 def test_no_test_image_is_seen_before_the_end(whole, recipe, monkeypatch, tmp_path):
-    from gossamer.training import pipeline
-
     splits = []
 
     def spy(name, split, **options):
         splits.append(split)
         return load_dataset(name, split, **options)
 
-    monkeypatch.setattr(pipeline, "load_dataset", spy)
+    monkeypatch.setattr(pipeline_module, "load_dataset", spy)
     run_recipe(recipe, out_dir=tmp_path, stages=["dense"])
     assert splits == ["train"]
 
@@ -310,13 +311,11 @@ def test_a_state_of_another_recipe_is_refused(recipe, interrupted):
 
 
 def test_a_state_of_other_data_is_refused(recipe, interrupted, monkeypatch):
-    from gossamer.training import pipeline
-
     def altered(name, split, **options):
         dataset = load_dataset(name, split, **options)
         return replace(dataset, x=255 - dataset.x)
 
-    monkeypatch.setattr(pipeline, "load_dataset", altered)
+    monkeypatch.setattr(pipeline_module, "load_dataset", altered)
     with pytest.raises(TrainingError, match=r"GSM-606.*another data"):
         run_recipe(recipe, out_dir=interrupted, resume=True)
 
@@ -362,21 +361,26 @@ def test_a_diverging_run_says_where_and_what_to_do(recipe_file, tmp_path):
         run_recipe(load_recipe(path), out_dir=tmp_path / "out")
 
 
-def test_a_natural_recipe_prunes_by_magnitude_and_ends_under_its_own_name(tmp_path):
-    text = RECIPE.replace('method = "hydra"', 'method = "magnitude"').replace(
-        "epochs = 2\nbatch_size = 32\n[prune.trades]\n", ""
-    )
+def test_a_natural_recipe_prunes_by_magnitude_and_ends_under_its_own_name(recipe, tmp_path):
+    content = recipe.to_dict()
     for stage in ("dense", "finetune", "snn"):
-        text = text.replace(f"[{stage}.trades]\n{ADVERSARY}", "")
-    text = text.replace(f"{ADVERSARY}", "").replace("steps = 2\n[prune]", "[prune]")
-    text = "\n".join(line for line in text.splitlines() if not line.startswith(("steps = 1", 'attack = "rfgsm"')))
-    path = tmp_path / "natural.toml"
-    path.write_text(text)
-    result = run_recipe(load_recipe(path), out_dir=tmp_path / "out")
+        del content[stage]["trades"]
+    content["prune"] = {"method": "magnitude", "density": 0.2}
+    result = run_recipe(parse_recipe(content, where="natural"), out_dir=tmp_path)
     assert result.final.name == "5-snn.safetensors"
-    assert all(line.get("validation_robust") is None for line in result.history)
+    assert all("validation_robust" not in line for line in result.history)
     kept, total = density_of(load_checkpoint(result.final))["fc1"]
     assert kept == total - int(0.8 * total + 1e-9)
+
+
+def test_the_mean_of_both_accuracies_can_choose_the_epoch(recipe, whole, tmp_path):
+    content = recipe.to_dict()
+    content["validation"]["choose_by"] = "mean"
+    content["dense"]["epochs"] = 6
+    result = run_recipe(parse_recipe(content, where="mean"), out_dir=tmp_path, stages=["dense"])
+    scores = [(line["validation_robust"], line["validation_clean"], line["epoch"]) for line in result.history]
+    ranks = [(robust + clean, clean, epoch) for robust, clean, epoch in scores]
+    assert load_checkpoint(result.final).metadata["training"]["epoch"] == max(ranks)[2]
 
 
 def test_threads_are_as_before_after_a_run(recipe, tmp_path):
@@ -384,3 +388,14 @@ def test_threads_are_as_before_after_a_run(recipe, tmp_path):
     with pytest.raises(Killed):
         run_recipe(recipe, out_dir=tmp_path, progress=killer(1))
     assert torch.get_num_threads() == before
+
+
+def test_the_learning_rate_goes_down_a_cosine(recipe):
+    optimizer = make_optimizer([torch.nn.Parameter(torch.zeros(1))], recipe.finetune)
+    rates = []
+    for done in (0.0, 0.5, 1.0):
+        set_learning_rate(optimizer, recipe.finetune, done)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.01, 0.005, 0.0])
+    set_learning_rate(optimizer, recipe.finetune.model_copy(update={"schedule": "constant"}), 0.5)
+    assert optimizer.param_groups[0]["lr"] == 0.01
