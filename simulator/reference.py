@@ -284,7 +284,8 @@ def _correlate(x: Array, weight: Array, stride: Shape, padding: Shape, dilation:
 def _product(a: Array, b: Array) -> Array:
     """a @ b. Whole numbers go through float64, which holds every sum below 2^53 exactly and is fast."""
     if a.dtype.kind == "f":
-        return np.asarray(a @ b)
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # BLAS flags lanes that it does not use
+            return np.asarray(a @ b)
     return np.asarray((a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64))
 
 

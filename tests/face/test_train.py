@@ -97,18 +97,27 @@ def test_a_bad_attack_is_refused(gossamer, tiny_dense, arguments, code):
     assert answer.json["error"]["code"] == code, answer.err
 
 
+def obey_interrupts():
+    """A suite that runs in the background ignores Ctrl-C, and its children would inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_during_training_leaves_nothing_half_written(tmp_path, tiny_recipe):
     long = tmp_path / "long.toml"
     long.write_text(tiny_recipe.read_text().replace("epochs = 2", "epochs = 100000"))
     command = [sys.executable, "-W", "error", "-m", "gossamer", "train", str(long), "--out", "out", "--json"]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1"}, preexec_fn=obey_interrupts,
     )  # fmt: skip
-    assert "epoch 1/100000" in process.stderr.readline()
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    with process:
+        try:
+            assert "epoch 1/100000" in process.stderr.readline()
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert err.endswith("error GSM-703: interrupted\n")
     assert "--resume" in err
