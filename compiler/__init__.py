@@ -7,7 +7,11 @@ from ..hwmodels import GossamerError as GossamerError
 from .arrays import Array as Array
 from .checkpoint import load_checkpoint as load_checkpoint
 from .checkpoint import save_checkpoint as save_checkpoint
+from .compare import Comparison as Comparison
+from .compare import Difference as Difference
+from .compare import compare_graphs as compare_graphs
 from .container import atomic_path as atomic_path
+from .container import container_identity as container_identity
 from .container import container_kind as container_kind
 from .container import read_container as read_container
 from .container import write_container as write_container
@@ -32,6 +36,8 @@ from .maps import Shape as Shape
 from .maps import Sparse as Sparse
 from .maps import SumPool2d as SumPool2d
 from .maps import broadcast as broadcast
+from .neurons import COEFFICIENTS as COEFFICIENTS
+from .neurons import CONVENTIONS as CONVENTIONS
 from .neurons import DECAY_UNIT as DECAY_UNIT
 from .neurons import STATE_LIMIT as STATE_LIMIT
 from .neurons import STATE_SHIFT as STATE_SHIFT
@@ -53,4 +59,5 @@ from .projections import index_dtype as index_dtype
 from .projections import pooled_shape as pooled_shape
 from .projections import pooled_to_source as pooled_to_source
 from .projections import projection_to_maps as projection_to_maps
+from .synapses import list_synapses as list_synapses
 from .topology import topological_order as topological_order

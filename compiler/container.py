@@ -99,6 +99,12 @@ def container_kind(path: str | Path) -> str:
     return _metadata(path)["gossamer"]
 
 
+def container_identity(path: str | Path) -> tuple[int, str]:
+    """Version and digest that a Gossamer file states, neither verified."""
+    metadata = _metadata(path)
+    return int(metadata["version"]), metadata["sha256"]
+
+
 def _parse(text: str, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The header without the arrays' checksums, and these."""
     try:
@@ -176,12 +182,17 @@ def _metadata(path: str | Path) -> dict[str, str]:
 
 
 def _was_ours(path: str | Path) -> bool:
-    """True if a file that safetensors refuses begins like one of ours; fields stand in any order."""
+    """True if a file that safetensors refuses begins like one of ours (fields stand in any order), or like any that
+    was cut off in its header.
+    """
     try:
         with Path(path).open("rb") as file:
             beginning = file.read(1_000_000)
+            size = os.fstat(file.fileno()).st_size
     except OSError:
         return False
+    if beginning[8:9] == b"{" and size < 8 + int.from_bytes(beginning[:8], "little"):
+        return True
     return b'"__metadata__"' in beginning and any(
         field in beginning for field in (b'"gossamer":', b'"header":"{', b'"sha256":"', b'"version":"')
     )

@@ -29,6 +29,9 @@ Reset = Literal["subtract", "zero", "none"]
 Comparator = Literal[">=", ">"]
 UpdateOrder = Literal["current-first", "voltage-first"]
 
+COEFFICIENTS = ("threshold", "leak", "current_decay", "v_init")  # the fields of Neuron that are numbers
+CONVENTIONS = ("reset", "comparator", "update_order", "reset_delay", "bias_target")  # and those that are choices
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Neuron:
@@ -51,7 +54,7 @@ class Neuron:
     bias_target: Literal["current", "membrane"] = "current"
 
     def __post_init__(self) -> None:
-        for name in ("threshold", "leak", "current_decay", "v_init"):
+        for name in COEFFICIENTS:
             object.__setattr__(self, name, parameter(getattr(self, name), where=f"Neuron.{name}"))
         for name, allowed in (
             ("reset", ("subtract", "zero", "none")),

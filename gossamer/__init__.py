@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from .hwmodels import EventCounts, GossamerError, list_chips, load_chip
     from .simulator import load_activity, simulate
     from .training.data import load_dataset
-    from .verbs import attack, compile, energy, from_nir, to_nir, train
+    from .verbs import attack, compile, diff, energy, from_nir, to_nir, train
 
 __all__ = [
     "EventCounts",
     "GossamerError",
     "attack",
     "compile",
+    "diff",
     "energy",
     "from_nir",
     "list_chips",
@@ -43,6 +44,7 @@ _HOME = {
     "GossamerError": "hwmodels",
     "attack": "verbs",
     "compile": "verbs",
+    "diff": "verbs",
     "energy": "verbs",
     "from_nir": "verbs",
     "list_chips": "hwmodels",

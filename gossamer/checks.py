@@ -22,7 +22,7 @@ from .files import file_kind
 from .hwmodels import GossamerError
 from .report.numbers import count
 from .report.optional import optional_package
-from .simulator import Activity, SpikeComparison, compare_spikes, load_activity, run_reference, simulate
+from .simulator import SpikeComparison, compare_spikes, load_activity, run_reference, simulate
 
 BLOCK = 64  # samples at a time: the reference and torch keep every spike
 
@@ -44,31 +44,30 @@ def integers_agree(network: Network, x: Array, *, weight_bits: int = 8) -> list[
         x: (n_samples, *shape) values in [0, 1].
     """
     integer = quantize(canonicalize(network), weight_bits=weight_bits)
-    engine, reference, torch = _executions(integer, x)
-    texts = {"the plain reference": reference, "PyTorch (integer-exact evaluation)": torch}
+    names = {"reference": "the plain reference", "torch": "PyTorch (integer-exact evaluation)"}
     return [
         Check(
             passed=found.equal,
-            text=f"{weight_bits}-bit network: the engine's spikes equal those of {name} on {len(x):,} samples: "
+            text=f"{weight_bits}-bit network: the engine's spikes equal those of {names[other]} on {len(x):,} samples: "
             f"{count(found.n_compared)} neuron-steps compared, {_difference(found)}",
         )
-        for name, found in ((name, _compare(engine, other)) for name, other in texts.items())
+        for other, (found, _) in _against_engine(integer, integer, x).items()
     ]
 
 
 def floats_measured(network: Network, x: Array) -> list[Check]:
     """In float32, sums in another order may flip a spike: how many flip, and how many predictions."""
-    engine, reference, torch = _executions(canonicalize(network), x, torch_network=network)
-    checks = []
-    for name, other in (("the plain reference", reference), ("PyTorch", torch)):
-        found = _compare(engine, other)
-        n_other = int((engine[1].argmax(1) != other[1].argmax(1)).sum())
-        text = (
-            f"float32 network: engine and {name} differ in {count(found.n_different)} of {count(found.n_compared)} "
-            f"neuron-steps ({100 * found.share_different:.4g} %) and in {n_other} of {len(x):,} predictions"
+    names = {"reference": "the plain reference", "torch": "PyTorch"}
+    return [
+        Check(
+            passed=True,
+            measured=True,
+            text=f"float32 network: engine and {names[other]} differ in {count(found.n_different)} of "
+            f"{count(found.n_compared)} neuron-steps ({100 * found.share_different:.4g} %) and in {n_predictions} of "
+            f"{len(x):,} predictions",
         )
-        checks.append(Check(passed=True, measured=True, text=text))
-    return checks
+        for other, (found, n_predictions) in _against_engine(canonicalize(network), network, x).items()
+    ]
 
 
 def counts_agree(network: Network, x: Array) -> list[Check]:
@@ -115,43 +114,33 @@ def files_whole(paths: Sequence[Path]) -> list[Check]:
     return [Check(passed=not damaged, text=what)]
 
 
-Execution = tuple[dict[str, Array], Array]
+def _against_engine(network: Network, in_torch: Network, x: Array) -> dict[str, tuple[SpikeComparison, int]]:
+    """Differing spikes and predictions of the engine and each other executor.
+
+    in_torch: what PyTorch runs: the network, or the one that it was compiled from.
+    """
+    graph = to_synaptic_graph(network)
+    emitting = [p.name for p in graph.populations if p.kind != "readout"]
+    nothing = SpikeComparison(n_compared=0, n_different=0, first=None)
+    found = {"reference": (nothing, 0), "torch": (nothing, 0)}
+    for start in range(0, len(x), BLOCK):
+        block = x[start : start + BLOCK]
+        run, plain = simulate(graph, block, record=emitting), run_reference(network, block)
+        others = {"reference": (plain.spikes, plain.logits), "torch": _in_torch(in_torch, block)}
+        for name, (spikes, logits) in others.items():
+            kept = {population: spikes[population] for population in emitting}
+            comparison, n_predictions = found[name]
+            comparison += compare_spikes(run.spikes, kept, first_sample=start)
+            n_predictions += int((run.logits.argmax(1) != logits.argmax(1)).sum())
+            found[name] = comparison, n_predictions
+    return found
 
 
-def _executions(
-    network: Network, x: Array, *, torch_network: Network | None = None
-) -> tuple[Execution, Execution, Execution]:
-    """Spikes and logits of engine, reference and PyTorch."""
-    run: Activity = simulate(to_synaptic_graph(network), x, record=("*",))
-    names = [layer.name for layer in run.layers if layer.kind != "readout"]
-    blocks = [x[start : start + BLOCK] for start in range(0, len(x), BLOCK)]
-    references = [run_reference(network, block) for block in blocks]
-    torches = [_in_torch(torch_network or network, block) for block in blocks]
-    return (
-        ({name: run.spikes[name] for name in names}, run.logits),
-        (
-            {name: np.concatenate([t.spikes[name] for t in references]) for name in names},
-            np.concatenate([t.logits for t in references]),
-        ),
-        (
-            {name: np.concatenate([spikes[name] for spikes, _ in torches]) for name in names},
-            np.concatenate([logits for _, logits in torches]),
-        ),
-    )
+def _in_torch(network: Network, x: Array) -> tuple[dict[str, Array], Array]:
+    optional_package("torch", extra="train", needed_for="a comparison with PyTorch")
+    from .training import record_spikes
 
-
-def _in_torch(network: Network, x: Array) -> Execution:
-    from .training import TorchNetwork
-
-    torch = optional_package("torch", extra="train", needed_for="a comparison with PyTorch")
-    model = TorchNetwork(network).eval()
-    with torch.no_grad():
-        logits, spikes = model(torch.from_numpy(x), record=True)
-    return {name: s.numpy().swapaxes(0, 1) for name, s in spikes.items()}, logits.numpy()
-
-
-def _compare(a: Execution, b: Execution) -> SpikeComparison:
-    return compare_spikes(a[0], b[0])
+    return record_spikes(network, x)
 
 
 def _difference(found: SpikeComparison) -> str:

@@ -1,14 +1,21 @@
 """What is in a file: any of Gossamer's, or a .nir file."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from .compiler import Network, load_checkpoint, load_graph, read_container
+from .compiler import (
+    COEFFICIENTS,
+    CONVENTIONS,
+    Network,
+    container_identity,
+    load_checkpoint,
+    load_graph,
+    read_container,
+)
 from .files import file_kind
 from .hwmodels import GossamerError
 from .report.graphs import graph_facts
-from .report.networks import COEFFICIENTS, CONVENTIONS, network_facts, population_facts
+from .report.networks import network_facts, population_facts
 from .simulator import load_activity
 
 Facts = dict[str, Any]
@@ -40,9 +47,8 @@ def describe(path: str | Path) -> Facts:
 
 
 def _identity(path: str | Path) -> Facts:
-    with Path(path).open("rb") as file:  # a safetensors file: eight bytes of length, then JSON
-        metadata = json.loads(file.read(int.from_bytes(file.read(8), "little")))["__metadata__"]
-    return {"version": int(metadata["version"]), "sha256": metadata["sha256"], "bytes": Path(path).stat().st_size}
+    version, sha256 = container_identity(path)
+    return {"version": version, "sha256": sha256, "bytes": Path(path).stat().st_size}
 
 
 def _checkpoint(path: str | Path) -> Facts:

@@ -53,6 +53,17 @@ def load_network(path: str | Path, **nir_choices: Any) -> Network:
     return load_checkpoint(path)
 
 
+def load_graph_of(path: str | Path, **nir_choices: Any) -> SynapticGraph:
+    """The graph in a file, or what a checkpoint or a .nir file compiles to; other files than .nir leave no choices.
+
+    Raises: GossamerError: GSM-1xx for the file; GSM-3xx for what a .nir file leaves open.
+    """
+    kind = file_kind(path)
+    if kind == "graph":
+        return load_graph(path)
+    return compile_network(load_network(path, **(nir_choices if kind == "nir" else {})))
+
+
 def load_runnable(path: str | Path) -> tuple[SynapticGraph, bool]:
     """A graph that can be simulated, and whether it had to be compiled (a checkpoint is, without quantization).
 

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .compiler import Network, SynapticGraph, compile_network, load_checkpoint
+from .compiler import Comparison, Network, SynapticGraph, compare_graphs, compile_network, load_checkpoint
 from .hwmodels import EnergyReport, GossamerError, price
 from .simulator import Activity, load_activity
 
@@ -35,6 +35,16 @@ def compile(  # the builtin of this name is not meant, here or in `gossamer.comp
 
     network = source if isinstance(source, Network) else load_network(source, **nir_choices)
     return compile_network(network, weight_bits=weight_bits, per=per, unroll=unroll)
+
+
+def diff(a: str | Path, b: str | Path, **nir_choices: Any) -> Comparison:
+    """Compare two checkpoints, graphs or .nir files, of one kind or of two, as compiled.
+
+    Raises: GossamerError: as the files' readers, and GSM-3xx where a network cannot be compiled.
+    """
+    from .files import load_graph_of
+
+    return compare_graphs(load_graph_of(a, **nir_choices), load_graph_of(b, **nir_choices))
 
 
 def energy(run: Activity | str | Path, chips: str | Sequence[str]) -> dict[str, EnergyReport]:

@@ -74,6 +74,7 @@ def simulate(
     counts = np.zeros((len(graph.populations), steps, len(EVENT_NAMES)), np.int64)
     readout: list[Array] = []
     recorded: dict[str, list[Array]] = {name: [] for name in names}
+    _load_kernels(plan, names)
     started = time.perf_counter()
     with ThreadPoolExecutor(n_threads) as pool:
         futures = [pool.submit(_run_block, plan, x[a:b], a, steps, names) for a, b in blocks]
@@ -168,6 +169,13 @@ def _check_memory(graph: SynapticGraph, n_steps: int) -> int:
             remedy="simulate fewer steps, or a smaller network",
         )
     return n_bytes
+
+
+def _load_kernels(plan: Plan, names: list[str]) -> None:
+    """Run no sample at all, so that compiling kernels, or loading them, is not counted as simulation."""
+    source = plan.population(plan.graph.input.name)
+    n_block = 1 if plan.graph.is_recurrent else plan.n_steps
+    _BlockRun(plan, np.empty((0, n_block, source.n_neurons), source.number), False, names).all_steps()
 
 
 def _run_block(
@@ -268,7 +276,8 @@ class _BlockRun:
         ids = np.empty((n, n_neurons * n_block), np.int32)
         values = np.empty(ids.shape if real else (n, 0), p.number)
         starts = np.empty((n, n_block + 1), np.int64)
-        list_events(np.ascontiguousarray(dense), ids, values, starts)
+        writable = np.require(dense, requirements=("C", "W"))  # Numba compiles anew for arrays that are read-only
+        list_events(writable, ids, values, starts)
         return _Events(ids, values, starts)
 
     def _push(self, q: ProjectionPlan, first_step: int, events: _Events) -> None:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .recipe import Recipe as Recipe
     from .recipe import list_recipes as list_recipes
     from .recipe import load_recipe as load_recipe
+    from .record import record_spikes as record_spikes
     from .stages import STAGES as STAGES
     from .surrogates import Surrogate as Surrogate
     from .torch_network import TorchNetwork as TorchNetwork
@@ -56,6 +57,7 @@ _HOME = {
     "progress": ("Progress",),
     "pruning": ("attach_scores", "density_of", "prune_by_magnitude"),
     "recipe": ("Recipe", "list_recipes", "load_recipe"),
+    "record": ("record_spikes",),
     "stages": ("STAGES",),
     "surrogates": ("Surrogate",),
     "torch_network": ("TorchNetwork",),

@@ -41,12 +41,16 @@ class Table(BaseModel):
 
 
 class About(Table):
-    """[recipe]. threads: torch's, part of the recipe because sums depend on how they are split."""
+    """[recipe]. threads: torch's, part of the recipe because sums depend on how they are split.
+
+    goal: clean accuracy that the trained SNN should reach on test data; `gossamer demo` checks it.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
     description: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     threads: Annotated[int, Field(ge=1, le=256)] = 2
+    goal: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class Data(Table):
@@ -196,8 +200,8 @@ class Recipe(Table):
         return self.model_dump(mode="json", exclude_none=True)
 
     def sha256(self) -> str:
-        """Digest of all that the run depends on: everything but the description."""
-        fields = self.model_dump(mode="json", exclude={"recipe": {"description"}})
+        """Digest of all that the run depends on: everything but the description and the goal."""
+        fields = self.model_dump(mode="json", exclude={"recipe": {"description", "goal"}})
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 

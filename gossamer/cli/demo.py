@@ -1,4 +1,4 @@
-"""gossamer demo: everything once, on data that is at hand."""
+"""gossamer demo: everything once, on data that is at hand or on your own."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, Seed
+from .options import AsJson, Limit, RecipeData, Seed
 from .output import note, print_json, show
 
 
@@ -14,13 +14,27 @@ def demo(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Where checkpoints, graphs and the report go.")
     ] = Path("runs/demo"),
+    recipe: Annotated[
+        str, typer.Option("--recipe", metavar="RECIPE", help="An adversarial recipe: a bundled one, or a TOML file.")
+    ] = "digits",
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="RECIPE",
+            help="A natural recipe to compare with. Default: the bundled NAME-natural, if there is one.",
+        ),
+    ] = None,
+    data_dir: RecipeData = None,
+    limit: Limit = None,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> int:
-    """Run the whole path on the bundled digits, and check it.
+    """Run the whole path on the bundled digits, or as another recipe says, and check it.
 
     It trains a robust and a natural sparse network, compiles and simulates them, counts, prices, attacks, and checks
-    that every executor agrees. A few minutes on two cores; a second run keeps what the first has trained.
+    that every executor agrees. A few minutes on two cores; a second run keeps what the first has trained. --limit is
+    for the test images; attack and comparison use 1,000 of them at most.
     """
     from ..compiler import write_text
     from ..demo import run_demo
@@ -33,7 +47,16 @@ def demo(
     folder(out)
     try:
         with training() as progress:
-            result = run_demo(out, seed=seed, progress=progress, tell=note)
+            result = run_demo(
+                out,
+                recipe=recipe,
+                baseline=baseline,
+                data_dir=data_dir,
+                seed=seed,
+                limit=limit,
+                progress=progress,
+                tell=note,
+            )
     except KeyboardInterrupt:
         note(f"what is done is kept in {out}; the same command goes on from there")
         raise

@@ -42,10 +42,10 @@ def diff(
     It names what differs: conventions, coefficients, synapses, weights. Networks are compared as compiled: folded
     batch norm, applied masks, names and storage are no difference. Exit status: 0 the same, 1 not.
     """
-    from ..difference import compare_files
     from ..report.numbers import count
     from ..report.tables import table
     from ..report.text import clean
+    from ..verbs import diff as compare
 
     stated = choices(
         framework=framework,
@@ -59,7 +59,7 @@ def diff(
         n_steps=steps,
         more=nir or [],
     )
-    found = compare_files(a, b, **stated)
+    found = compare(a, b, **stated)
     if as_json:
         print_json({"a": str(a), "b": str(b), **found.to_dict()})
         return 0 if found.equal else 1

@@ -7,11 +7,10 @@ from typing import Annotated
 import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir", metavar="DIR", help="The folder that holds the data sets. Default: GOSSAMER_DATA, else ./data."
-    ),
+_FOLDER = "The folder that holds the data sets. Default: GOSSAMER_DATA, else ./data."
+DataDir = Annotated[Path | None, typer.Option("--data-dir", metavar="DIR", help=_FOLDER)]
+RecipeData = Annotated[  # where the recipe names the data set, --data need not
+    Path | None, typer.Option("--data-dir", "--data", metavar="DIR", help=_FOLDER)
 ]
 Data = Annotated[
     str,

@@ -47,7 +47,6 @@ def simulate(
         note(f"{graph} is a checkpoint: compiled on the fly, in {compiled.arithmetic}")
     samples = load_samples(data, split=split, data_dir=data_dir, limit=limit)
     check_classes(samples.n_classes, n_outputs(compiled), data=data)
-    run(compiled, samples.x[:1], n_steps=steps, threads=1)  # loads the kernels: `seconds` is to be simulation alone
     with counting("simulating") as progress:
         activity = run(
             compiled,

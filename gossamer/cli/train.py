@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import AsJson, Seed
+from .options import AsJson, RecipeData, Seed
 from .output import note, print_json, show
 
 
@@ -13,15 +13,7 @@ def train(
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE", help="A bundled recipe, such as digits, or the path of a TOML file.")
     ],
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--data-dir",
-            "--data",
-            metavar="DIR",
-            help="The folder that holds the data sets. Default: GOSSAMER_DATA, else ./data.",
-        ),
-    ] = None,
+    data_dir: RecipeData = None,
     stage: Annotated[
         list[str] | None,
         typer.Option(

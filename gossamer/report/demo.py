@@ -52,11 +52,12 @@ def legend(result: "Result") -> list[tuple[str, str]]:
     energies = [e for fact in result.facts for e in fact["energy_pj_per_sample"].values()]
     missing = sorted({event for e in energies for event in e["unpriced"]})
     return [
-        ("clean", f"share of the {result.n_test} held-out test images that the event engine classifies correctly"),
+        ("clean", f"share of the {result.n_test:,} held-out test images that the event engine classifies correctly"),
         (
             "PGD",
-            f"the same under a white-box attack: PGD, eps {numbers.fraction_of_255(result.eps)}, "
-            f"{result.n_attack_steps} steps, one surrogate (an upper bound of robustness); integers pass no gradient, "
+            f"the same of {result.n_checked:,} of them under a white-box attack: PGD, eps "
+            f"{numbers.fraction_of_255(result.eps)}, {result.n_attack_steps} steps, one surrogate (an upper bound of "
+            "robustness); integers pass no gradient, "
             "so the 8-bit network has none",
         ),
         ("non-zero weights", "weights that are left, a convolution's kernel counted once"),
@@ -95,7 +96,7 @@ def write_demo_page(path: Path, result: "Result") -> None:
     checks = [(c.passed, c.text + (" (measured)" if c.measured else "")) for c in result.checks]
     sections = [
         Section(
-            heading="Five networks, and one of them in integers",
+            heading="The networks, and one of them in integers",
             columns=COLUMNS,
             rows=demo_rows(result),
             notes=[f"{name}: {meaning}." for name, meaning in legend(result)],
@@ -104,8 +105,8 @@ def write_demo_page(path: Path, result: "Result") -> None:
         Section(heading="Energy, accuracy, spikes", png=draw(result.entries)),
     ]
     lead = (
-        "Trained on the 8x8 digits of scikit-learn, compiled to a graph of synapses, simulated event by event, counted "
-        "and priced. Every count is exact; every price has a source."
+        f"Trained on {result.data}, compiled to a graph of synapses, simulated event by event, counted and priced. "
+        "Every count is exact; every price has a source."
     )
     write_page(
         path, title="Gossamer: a sparse, robust spiking network from training to energy", lead=lead, sections=sections
@@ -113,7 +114,10 @@ def write_demo_page(path: Path, result: "Result") -> None:
 
 
 def _title(result: "Result") -> str:
-    return f"Digits: {result.n_train} images for training and validation, {result.n_test} held out; seed {result.seed}"
+    return (
+        f"{result.data}: {result.n_train:,} images for training and validation, {result.n_test:,} held out; "
+        f"seed {result.seed}"
+    )
 
 
 def _energy(found: dict[str, Any]) -> str:

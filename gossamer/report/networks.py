@@ -6,6 +6,8 @@ import numpy as np
 from rich.console import Group
 
 from ..compiler import (
+    COEFFICIENTS,
+    CONVENTIONS,
     Array,
     AveragePool2d,
     BatchNorm,
@@ -20,9 +22,6 @@ from ..compiler import (
 )
 from . import numbers
 from .tables import table
-
-COEFFICIENTS = ("threshold", "leak", "current_decay", "v_init")
-CONVENTIONS = ("reset", "comparator", "update_order", "reset_delay", "bias_target")
 
 
 def network_facts(network: Network) -> dict[str, Any]:

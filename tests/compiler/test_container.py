@@ -124,6 +124,14 @@ def test_what_is_no_such_file_is_refused(kind, make, code, tmp_path):
     assert str(tmp_path / "file") in error.where
 
 
+def test_a_file_cut_off_in_its_header_is_damaged_and_not_foreign(whole, tmp_path):
+    load, path, _ = whole
+    data, cut = path.read_bytes(), tmp_path / "cut"
+    for length in (9, 20, 60, int.from_bytes(data[:8], "little")):
+        cut.write_bytes(data[:length])
+        assert "truncated" in refusal(lambda: load(cut), "GSM-104").what
+
+
 def test_the_name_of_no_file_at_all_is_refused():
     refusal(lambda: load_graph("a\0b"), "GSM-101")
 

@@ -120,9 +120,6 @@ def test_names_do_not_matter_and_other_populations_do(gossamer, files, small_net
 
 def test_a_network_survives_nir(gossamer, files, small_network):
     pytest.importorskip("nir")
-    to_nir = pytest.importorskip("gossamer.compiler.exchange")
-    if not hasattr(to_nir, "write_nir"):
-        pytest.skip("NIR export is not there yet")
     from gossamer.compiler import canonicalize
 
     api.to_nir(canonicalize(small_network), "net.nir")

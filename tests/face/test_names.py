@@ -1,8 +1,7 @@
-"""`import gossamer`: its names, and what it costs."""
+"""`import gossamer`: its names, and what it loads."""
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -15,12 +14,10 @@ def run_python(code):
     return subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
 
 
-def test_importing_gossamer_takes_no_time_and_loads_nothing_heavy():
+def test_importing_gossamer_loads_nothing_heavy():
     code = f"""
-import sys, time
-started = time.perf_counter()
+import sys
 import gossamer
-assert time.perf_counter() - started < 0.2
 assert not set({HEAVY}) & set(sys.modules)
 """
     done = run_python(code)
@@ -50,10 +47,16 @@ assert not {"torch", "matplotlib", "h5py"} & set(sys.modules)
     assert done.returncode == 0, done.stderr
 
 
-def test_help_answers_at_once():
-    started = time.perf_counter()
-    done = run_python("from gossamer.cli import main; raise SystemExit(main(['--help']))")
-    assert done.returncode == 0
-    assert time.perf_counter() - started < 1.5  # 0.3 s on an idle machine
+def test_help_loads_no_arrays_and_lists_every_verb():
+    heavy = [name for name in HEAVY if name not in ("typer", "rich")]
+    code = f"""
+import sys
+from gossamer.cli import main
+status = main(["--help"])
+assert not set({heavy}) & set(sys.modules)
+raise SystemExit(status)
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
     verbs = ("demo", "train", "attack", "compile", "simulate", "energy", "inspect", "diff", "report", "doctor")
     assert all(f"  {verb} " in done.stdout for verb in verbs)

@@ -1,8 +1,11 @@
 """The engine: what it refuses, what it takes, and that nothing but the samples decides the result."""
 
+import subprocess
+import sys
 import threading
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -354,3 +357,28 @@ def test_average_pooling_over_a_picture_that_it_does_not_tile(unroll):
     spikes = simulate(to_synaptic_graph(n, unroll=unroll), x, n_steps=1, record="p").spikes["p"][0, 0, 0]
     expected = [[x[0, 0, 2 * i : 2 * i + 2, 3 * j : 3 * j + 3].sum() for j in range(2)] for i in range(2)]
     assert spikes.tolist() == expected
+
+
+def test_seconds_hold_no_compiling_or_loading_of_kernels():
+    """Before the clock starts, every kernel has met the types that it will be called with."""
+    code = """
+import numpy as np
+from networks import small_convolutional
+from gossamer.compiler import compile_network
+from gossamer.simulator import engine, plan, simulate
+
+kernels = [getattr(m, n) for m in (engine, plan) for n in dir(m) if hasattr(getattr(m, n), "signatures")]
+assert len(kernels) >= 7
+met = lambda: [len(k.signatures) for k in kernels]
+run_block, before = engine._run_block, []
+engine._run_block = lambda *arguments: before.append(met()) or run_block(*arguments)
+x = np.random.default_rng(0).random((2, 3, 8, 8), np.float32)
+x.setflags(write=False)
+for bits in (None, 8):
+    simulate(compile_network(small_convolutional(), weight_bits=bits), x, threads=1, record="*")
+    assert sum(met()) > 0 and before[-1] == met()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,27 +1,17 @@
-"""Do two files hold the same network? Compared as compiled, so that what is computed counts and not how it is written.
-
-A batch norm that is folded, a mask that is applied, shared or explicit synapses, names and metadata are no difference.
+"""Do two graphs compute the same? A batch norm that was folded, a mask that was applied, shared or explicit synapses,
+names and metadata are no difference.
 """
 
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .compiler import (
-    Array,
-    Csr,
-    Projection,
-    SharedCsr,
-    SynapticGraph,
-    compile_network,
-    load_graph,
-    pooled_shape,
-    pooled_to_source,
-)
-from .files import file_kind, load_network
-from .report.networks import COEFFICIENTS, CONVENTIONS
+from .arrays import Array
+from .graph import SynapticGraph
+from .neurons import COEFFICIENTS, CONVENTIONS
+from .projections import Projection, SharedCsr
+from .synapses import list_synapses
 
 CODING_FIELDS = {
     "direct": ("levels",),
@@ -66,14 +56,6 @@ class Comparison:
             self.differences.append(Difference(where=where, what=what, a=str(a), b=str(b), **numbers))
 
 
-def compare_files(a: str | Path, b: str | Path, **nir_choices: Any) -> Comparison:
-    """Compare two checkpoints, graphs or .nir files, of one kind or of two.
-
-    Raises: GossamerError: as the files' readers, and GSM-3xx where a network cannot be compiled.
-    """
-    return compare_graphs(_as_graph(a, nir_choices), _as_graph(b, nir_choices))
-
-
 def compare_graphs(a: SynapticGraph, b: SynapticGraph) -> Comparison:
     """Compare two graphs. Populations pair up by name, or by position if the names are others."""
     found = Comparison()
@@ -93,13 +75,6 @@ def compare_graphs(a: SynapticGraph, b: SynapticGraph) -> Comparison:
         _compare_population(a, b, population.name, partner[population.name], found)
     _compare_projections(a, b, partner, found)
     return found
-
-
-def _as_graph(path: str | Path, nir_choices: dict[str, Any]) -> SynapticGraph:
-    kind = file_kind(path)
-    if kind == "graph":
-        return load_graph(path)
-    return compile_network(load_network(path, **(nir_choices if kind == "nir" else {})))
 
 
 def _pair_up(a: SynapticGraph, b: SynapticGraph, found: Comparison) -> dict[str, str] | None:
@@ -179,7 +154,7 @@ def _compare_synapses(
         if type(p) is not type(q) or p.pool != q.pool:
             kinds = ["shared" if isinstance(x, SharedCsr) else "explicit" for x in (p, q)]
             found.notes.append(f"{where}: synapses are stored otherwise ({kinds[0]} and {kinds[1]})")
-        (key_p, weight_p), (key_q, weight_q) = _synapses(a, p), _synapses(b, q)
+        (key_p, weight_p), (key_q, weight_q) = _synapse_keys(a, p), _synapse_keys(b, q)
     common, in_p, in_q = np.intersect1d(key_p, key_q, assume_unique=True, return_indices=True)
     only_p, only_q = len(key_p) - len(common), len(key_q) - len(common)
     if only_p or only_q:
@@ -204,49 +179,11 @@ def _taps(p: SharedCsr) -> tuple[Array, Array]:
     return key, p.weights
 
 
-def _synapses(graph: SynapticGraph, p: Projection) -> tuple[Array, Array]:
+def _synapse_keys(graph: SynapticGraph, p: Projection) -> tuple[Array, Array]:
     """A key (source neuron, target neuron, delay) for each synapse, and its weight."""
-    source, target = graph[p.source].shape, graph[p.target]
-    rows, targets, weights, delays = _by_row(p) if isinstance(p, Csr) else _unroll(p, source, target.shape)
-    if p.pool != (1, 1):
-        rows, chosen = _spread(rows, source, p.pool)
-        targets, weights, delays = targets[chosen], weights[chosen], delays[chosen]
-    return (rows * target.n_neurons + targets) * 65536 + delays, weights
-
-
-def _by_row(p: Csr) -> tuple[Array, Array, Array, Array]:
-    rows = np.repeat(np.arange(len(p.row_start) - 1), np.diff(p.row_start))
-    delays = np.zeros(len(rows), np.int64) if p.delays is None else p.delays.astype(np.int64)
-    return rows, p.targets.astype(np.int64), p.weights, delays + p.delay
-
-
-def _unroll(p: SharedCsr, source: tuple[int, ...], target: tuple[int, ...]) -> tuple[Array, Array, Array, Array]:
-    """Rows (pooled pixels), targets, weights and delays of every tap at every output pixel."""
-    _, height, width = pooled_shape(source, p.pool, p.name)
-    _, n_y, n_x = target
-    channel = np.repeat(np.arange(len(p.row_start) - 1), np.diff(p.row_start))[:, None, None]
-    out_y, out_x = np.arange(n_y)[None, :, None], np.arange(n_x)[None, None, :]
-    y = out_y * p.stride[0] - p.padding[0] + (p.ky.astype(np.int64) * p.dilation[0])[:, None, None]
-    x = out_x * p.stride[1] - p.padding[1] + (p.kx.astype(np.int64) * p.dilation[1])[:, None, None]
-    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    rows = (channel * height + y) * width + x
-    targets = (p.out_channels.astype(np.int64)[:, None, None] * n_y + out_y) * n_x + out_x
-    weights = np.broadcast_to(p.weights[:, None, None], inside.shape)[inside]
-    return rows[inside], targets[inside], weights, np.full(int(inside.sum()), p.delay, np.int64)
-
-
-def _spread(rows: Array, source: tuple[int, ...], pool: tuple[int, int]) -> tuple[Array, Array]:
-    """Give every source neuron the synapses of its pooled pixel: (source neurons, indices into the synapses)."""
-    shape = pooled_shape(source, pool, "")
-    n_rows = int(np.prod(shape))
-    row_of = pooled_to_source(1 + np.arange(n_rows).reshape(shape), source, pool) - 1
-    order = np.argsort(rows, kind="stable")
-    n_in_row = np.bincount(rows, minlength=n_rows)
-    start = np.cumsum(n_in_row) - n_in_row
-    n_each = np.where(row_of >= 0, n_in_row[row_of], 0)
-    neurons = np.repeat(np.arange(len(row_of)), n_each)
-    nth = np.arange(len(neurons)) - np.repeat(np.cumsum(n_each) - n_each, n_each)
-    return neurons, order[np.repeat(start[row_of], n_each) + nth]
+    target = graph[p.target]
+    sources, targets, weights, delays = list_synapses(p, graph[p.source].shape, target.shape)
+    return (sources * target.n_neurons + targets) * 65536 + delays, weights
 
 
 def _range(values: Array) -> str:
