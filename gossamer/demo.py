@@ -228,7 +228,7 @@ def _sameness(network: Network, x: Array) -> list[Check]:
     return [
         *integers_agree(network, x, weight_bits=WEIGHT_BITS),
         *floats_measured(network, x),
-        *counts_agree(network, x),
+        *counts_agree(network, x, weight_bits=WEIGHT_BITS),
     ]
 
 
