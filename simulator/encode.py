@@ -70,6 +70,14 @@ def encode(
     return latency.astype(np.int32 if integer else np.float32), False
 
 
+def largest_number(x: Array, coding: InputCoding) -> int:
+    """A bound of the magnitudes that the input population emits in integer arithmetic, from samples as in `encode`."""
+    if not coding.is_real and not (coding.kind == "events" and coding.graded):
+        return 1
+    largest = max(abs(float(x.max(initial=0))), abs(float(x.min(initial=0))), 1.0)
+    return int(np.ceil(largest * _levels(coding))) if np.isfinite(largest) else 0  # `encode` refuses the infinite
+
+
 def _check(x: Array, coding: InputCoding, shape: Shape, n_steps: int) -> bool:
     """True if `x` holds its steps."""
     per_step, per_sample = (n_steps, *shape), tuple(shape)
@@ -96,13 +104,17 @@ def _check(x: Array, coding: InputCoding, shape: Shape, n_steps: int) -> bool:
 def _as_numbers(steps: Array, coding: InputCoding, integer: bool) -> Array:
     if not integer:
         return steps.astype(np.float32, copy=False)
-    levels = {"direct": coding.levels, "phase": 2**coding.phases if coding.weighted else 1}.get(coding.kind, 1)
-    whole = np.rint(steps.astype(np.float64) * levels)
+    whole = np.rint(steps.astype(np.float64) * _levels(coding))
     if np.abs(whole).max(initial=0) > 65535:
         raise SimulationError(
             "GSM-402", "input is too large for integer arithmetic", where="x", expected="<= 65535 units"
         )
     return whole.astype(np.int32)
+
+
+def _levels(coding: InputCoding) -> int:
+    """What 1 is in integer arithmetic."""
+    return {"direct": coding.levels, "phase": 2**coding.phases if coding.weighted else 1}.get(coding.kind, 1)
 
 
 def _rate(values: NDArray[np.float32], coding: InputCoding, n_steps: int, first_sample: int) -> NDArray[np.bool_]:
