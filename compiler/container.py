@@ -46,6 +46,7 @@ def write_container(
     metadata = {"gossamer": kind, "version": str(version), "header": text, "sha256": digest}
     with atomic_path(path) as temporary:
         save_file(stored, temporary, metadata)
+        _sort_metadata(temporary)
     return digest
 
 
@@ -147,6 +148,18 @@ def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _sort_metadata(path: Path) -> None:
+    """Give equal contents equal bytes: safetensors writes its metadata in an order that changes from run to run."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= length:  # the same JSON, so it is; a longer one would not fit
+            file.seek(8)
+            file.write(text.ljust(length))
 
 
 def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Array]]:

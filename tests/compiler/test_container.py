@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from gossamer.compiler import (
 )
 from gossamer.simulator import load_activity, simulate
 
+HERE = Path(__file__).parent
 KINDS = {"checkpoint": load_checkpoint, "graph": load_graph, "activity": load_activity}
 
 
@@ -177,6 +179,17 @@ def test_a_header_that_is_not_as_it_must_be_is_refused(field, value, code, tmp_p
         del metadata["sha256"]
     save_file({"a": np.ones(1)}, tmp_path / "file", metadata)
     refusal(lambda: load_graph(tmp_path / "file"), code)
+
+
+def test_equal_contents_give_equal_bytes(tmp_path):
+    """In any process: the order of a hash map is no difference."""
+    code = "import sys; from test_container import write; write('checkpoint', sys.argv[1])"
+    paths = [tmp_path / name for name in "abcd"]
+    for path in paths:
+        subprocess.run(
+            [sys.executable, "-c", code, path], cwd=HERE, env={**os.environ, "PYTHONPATH": str(HERE.parent)}, check=True
+        )
+    assert len({path.read_bytes() for path in paths}) == 1
 
 
 def test_a_file_can_be_read_with_the_safetensors_library_alone(tmp_path):
