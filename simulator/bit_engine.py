@@ -15,7 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler import DECAY_UNIT, STATE_LIMIT, STATE_SHIFT, Array, Csr, Population, Projection, SynapticGraph, broadcast
+from ..compiler import (
+    DECAY_UNIT,
+    STATE_LIMIT,
+    STATE_SHIFT,
+    Array,
+    Csr,
+    Population,
+    Projection,
+    SynapticGraph,
+    broadcast,
+)
 from .block import Block
 from .counting import Counter
 from .kernels import bits
@@ -202,7 +212,9 @@ class BitEngine:
     def load(self) -> None:
         """Call every kernel on nothing, so that compiling or loading it is not counted as simulation."""
         source = self.plan.graph.input
-        run = _BitRun(self.plan, np.empty((0, self.plan.n_steps, source.n_neurons), np.int32), False, self._words(), self)
+        run = _BitRun(
+            self.plan, np.empty((0, self.plan.n_steps, source.n_neurons), np.int32), False, self._words(), self
+        )
         run.load()
         self.scratch.put(run.words)
 

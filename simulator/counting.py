@@ -33,9 +33,7 @@ class Counter:
         """Every neuron but those of the input, once in each step of each sample."""
         for row, p in enumerate(self.plan.populations):
             if p.kind != "input":
-                updates = neuron_events(
-                    neuron_updates=p.n_neurons * n_samples, n_state_variables=p.n_state_variables
-                )
+                updates = neuron_events(neuron_updates=p.n_neurons * n_samples, n_state_variables=p.n_state_variables)
                 self.counts[row] += _row(updates)
 
     def _steps(self, name: str, first_step: int, n: int) -> Array:

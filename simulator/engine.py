@@ -11,8 +11,8 @@ import numpy as np
 from ..compiler import Array, SynapticGraph
 from ..hwmodels import EVENT_NAMES
 from .activity import Activity, Layer
-from .block import Block
 from .bit_engine import LANES, BitEngine, why_not
+from .block import Block
 from .encode import encode, largest_number
 from .errors import SimulationError
 from .event_engine import EventEngine
@@ -59,7 +59,9 @@ def simulate(
     plan = plan_graph(graph, steps)
     n_threads = threads or os.cpu_count() or 1
     chosen = _choose(plan, x, engine, names)
-    per_block = LANES if isinstance(chosen, BitEngine) else max(1, min(32, block_bytes // n_bytes, -(-len(x) // n_threads)))
+    per_block = (
+        LANES if isinstance(chosen, BitEngine) else max(1, min(32, block_bytes // n_bytes, -(-len(x) // n_threads)))
+    )
     if not graph.reset_between_samples:  # one stream
         per_block = len(x)
     blocks = [(a, min(a + per_block, len(x))) for a in range(0, len(x), per_block)]

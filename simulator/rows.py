@@ -65,7 +65,8 @@ def _shared(p: SharedCsr, source: Shape, target: Shape) -> Rows:
     tap = np.concatenate(taps)
     sources = (place[tap][:, None] + inside).reshape(-1)
     base = [
-        (np.arange(target[1 + i]) * p.stride[i] - p.padding[i]) * p.pool[i] * (source[2] if i == 0 else 1) for i in (0, 1)
+        (np.arange(target[1 + i]) * p.stride[i] - p.padding[i]) * p.pool[i] * (source[2] if i == 0 else 1)
+        for i in (0, 1)
     ]
     return Rows(
         class_of=np.add.outer(row_class * len(column_sees), column_class).reshape(-1).astype(np.int32),

@@ -24,11 +24,12 @@ from gossamer.compiler import (
 
 
 @st.composite
-def networks(draw, tangled=False):
+def networks(draw, tangled=False, layered=False):
     """A network of 2 to 6 populations: pictures or flat, with joins, delays, cycles and every neuron option.
 
     tangled: also connections that skip forward or lead back, pictures into flat populations and the reverse, any
     population as output, and parts that are declared in any order.
+    layered: no cycles, no delays of single synapses, every sample by itself, and mostly integrate-and-fire neurons.
     """
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     coding = draw(codings())
@@ -45,15 +46,17 @@ def networks(draw, tangled=False):
             add_maximum(populations, connections, f"max{i}")
             source = populations[-1]
         maps, shape = draw(chains(rng, source.shape))
-        if isinstance(maps[0], Dense) and len(maps) == 1 and draw(st.booleans()):
+        if isinstance(maps[0], Dense) and len(maps) == 1 and not layered and draw(st.booleans()):
             delays = rng.integers(0, draw(st.sampled_from([4, 9])), maps[0].weight.shape)
             maps = (Dense(weight=maps[0].weight, bias=maps[0].bias, delays=delays),)
         shape = draw(reshaped(shape)) if tangled else shape
         populations.append(
-            Population(name=name, shape=shape, neuron=draw(neurons(shape)), bias=dyadic(rng, shape[:1]) / 2)
+            Population(
+                name=name, shape=shape, neuron=draw(neurons(shape, simple=layered)), bias=dyadic(rng, shape[:1]) / 2
+            )
         )
         connections.append(Connection(source=source.name, target=name, maps=maps, delay=draw(st.integers(0, 2))))
-        if draw(st.booleans()):
+        if not layered and draw(st.booleans()):
             if len(shape) == 1:
                 recurrent = Dense(weight=sparse(rng, (populations[-1].n_neurons,) * 2))
             else:
@@ -80,7 +83,7 @@ def networks(draw, tangled=False):
         output=output,
         n_steps=draw(st.integers(1, 6)),
         coding=coding,
-        reset_between_samples=draw(st.booleans()),
+        reset_between_samples=layered or draw(st.booleans()),
     )
 
 
@@ -131,19 +134,22 @@ def codings():
 
 
 @st.composite
-def neurons(draw, shape):
-    """Every option of the neuron's equation; thresholds per population, per channel or per neuron."""
+def neurons(draw, shape, simple=False):
+    """Every option of the neuron's equation; thresholds per population, per channel or per neuron.
+
+    simple: mostly without leak, synaptic current and delayed reset.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     threshold_shape = draw(st.sampled_from([(), shape[:1], shape]))
     return Neuron(
         threshold=rng.integers(2, 12, threshold_shape) / 4,
-        leak=np.asarray(draw(st.sampled_from([1.0, 0.5]))),
-        current_decay=np.asarray(draw(st.sampled_from([0.0, 0.0, 0.5]))),
+        leak=np.asarray(draw(st.sampled_from([1.0, 0.0, 1.0, 0.5] if simple else [1.0, 0.5]))),
+        current_decay=np.asarray(draw(st.sampled_from([0.0] * (9 if simple else 2) + [0.5]))),
         v_init=np.asarray(draw(st.sampled_from([0.0, 0.25]))),
         reset=draw(st.sampled_from(["subtract", "zero", "none"])),
         comparator=draw(st.sampled_from([">=", ">"])),
         update_order=draw(st.sampled_from(["current-first", "current-first", "voltage-first"])),
-        reset_delay=draw(st.booleans()),
+        reset_delay=draw(st.sampled_from([False] * (9 if simple else 1) + [True])),
         bias_target=draw(st.sampled_from(["current", "membrane"])),
     )
 

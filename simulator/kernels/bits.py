@@ -1,13 +1,13 @@
 """Bit-parallel kernels: 64 samples are the bits of a word, and every target pulls the words of its sources.
 
-words: (n_neurons of all populations * n_slots,) uint64; neuron i emitted in step t, in sample l of the block, if bit l of
-words[i * n_slots + n_delays + t] is set. The n_delays slots before step 0 stay empty, for what arrives with a delay.
+words: (n_neurons of all populations * n_slots,) uint64; neuron i emitted in step t, in sample l of the block, if bit l
+of words[i * n_slots + n_delays + t] is set. The n_delays slots before step 0 stay empty, for what arrives with a delay.
 numbers: (n_neurons, n_steps or 1, 64) int32, the same for a population that emits numbers.
-rows (of all projections into a population that carry spikes; see `Rows`): class_of, base (n_projections, n_pixels); base
-counts neurons of all populations; shift (n_projections,) n_delays - delay; first_row (n_projections,), row_start,
+rows (of all projections into a population that carry spikes; see `Rows`): class_of, base (n_projections, n_pixels);
+base counts neurons of all populations; shift (n_projections,) n_delays - delay; first_row (n_projections,), row_start,
 places, weights: of one projection after the other.
 
-The two intrinsics are vector code of LLVM, which every CPU runs; AVX-512 does a word's 64 additions in two instructions.
+The two intrinsics are vector code of LLVM, which every CPU runs; AVX-512 adds to a word's 64 lanes in two instructions.
 Each has a twin in plain Numba (`plain_...`), which tests hold against it.
 """
 
@@ -214,15 +214,20 @@ def pull_and_fire(
             g = i // per_group
             v[:] = start[g]
             number = v.dtype.type
-            fire_at, drop, keep, leak = number(neuron[g, 0]), number(neuron[g, 1]), number(neuron[g, 2]), number(neuron[g, 3])
+            fire_at, drop, keep, leak = (
+                number(neuron[g, 0]),
+                number(neuron[g, 1]),
+                number(neuron[g, 2]),
+                number(neuron[g, 3]),
+            )
             for t in range(n_steps):
                 words[out + i * n_slots + t] = _fire(v, sums, t * 64, fire_at, drop, keep, leak) & lanes
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def pull_and_update(
-    words, n_slots, n_steps, out, channels, n_pixels, n_channels, rows, extra, bias, neuron, start, lanes, sums, v, u, seen,
-    to_membrane, voltage_first, reset_delay, fires,
+    words, n_slots, n_steps, out, channels, n_pixels, n_channels, rows, extra, bias, neuron, start, lanes, sums, v, u,
+    seen, to_membrane, voltage_first, reset_delay, fires,
 ):  # fmt: skip
     """As pull_and_fire for any neuron, in Loihi's arithmetic (see `update_integer`).
 

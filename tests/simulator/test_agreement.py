@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from agreement import assert_same, in_canonical_form
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import networks, samples
 
@@ -11,30 +12,6 @@ from gossamer.simulator import run_reference, simulate
 from gossamer.simulator.bit_engine import why_not
 
 thorough = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-
-
-def in_canonical_form(network):
-    try:
-        return canonicalize(network)
-    except CompileError as error:
-        if error.code != "GSM-301":  # a bias for the current and one for the membrane
-            raise
-        return assume(False)
-
-
-def assert_same(trace, activity, network):
-    for row, layer in enumerate(activity.layers):
-        name = layer.name
-        if layer.kind != "readout":
-            np.testing.assert_array_equal(activity.spikes[name], trace.spikes[name], err_msg=name)
-        counts = activity.counts[row]
-        np.testing.assert_array_equal(counts[:, 1], trace.synaptic_ops[name], err_msg=f"{name} synaptic ops")
-        np.testing.assert_array_equal(counts[:, 2], trace.macs[name], err_msg=f"{name} macs")
-        spikes_per_step = (trace.spikes[name] != 0).sum(axis=(0, *range(2, trace.spikes[name].ndim)))
-        np.testing.assert_array_equal(counts[:, 0], spikes_per_step, err_msg=f"{name} spikes")
-        updates = 0 if layer.kind == "input" else layer.n_neurons * activity.n_samples
-        assert (counts[:, 3] == updates).all()
-    np.testing.assert_array_equal(activity.logits, trace.logits)
 
 
 @thorough
