@@ -72,7 +72,8 @@ def simulate(
     started = time.perf_counter()
     # Threads take blocks; where there are fewer blocks than threads, those of the bit engine share the work in each.
     n_outer = min(n_threads, len(blocks))
-    with chosen.sharing(n_threads // n_outer), ThreadPoolExecutor(n_outer) as pool:
+    n_inner = n_threads // n_outer if isinstance(chosen, BitEngine) else 1
+    with chosen.sharing(n_inner), ThreadPoolExecutor(n_outer) as pool:
         futures = [pool.submit(_run_block, chosen, plan, x[a:b], a) for a, b in blocks]
         try:
             for (_, done), future in zip(blocks, futures, strict=True):
@@ -98,7 +99,7 @@ def simulate(
         logits=logits_of(graph[graph.output], np.concatenate(readout)),
         labels=labels,
         seconds=seconds,
-        threads=n_outer,
+        threads=n_outer * n_inner,
         spikes={name: np.concatenate(parts) for name, parts in recorded.items()},
     )
 
