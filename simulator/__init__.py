@@ -1,4 +1,4 @@
-"""Runs a synaptic graph: the event-driven engine, input codings, and the plain reference that defines meaning."""
+"""Runs a synaptic graph: two engines, input codings, and the plain reference that defines meaning."""
 
 from .activity import Activity as Activity
 from .activity import Layer as Layer

@@ -43,6 +43,7 @@ HEADER_FIELDS: dict[str, type] = {
     "n_steps": int,
     "seconds": float,
     "threads": int,
+    "engine": str,
 }
 
 
@@ -53,7 +54,7 @@ class Activity:
     counts: (n_layers, n_steps, len(EVENT_NAMES)) int64, summed over samples; one row per population, in
         topological order.
     logits: (n_samples, n_outputs) float32. labels: (n_samples,) int64 or None.
-    seconds: the simulation alone, without loading and compiling.
+    seconds: the simulation alone, without loading and compiling. engine: "event" or "bits".
     spikes: per recorded population (n_samples, n_steps, *shape).
     """
 
@@ -68,6 +69,7 @@ class Activity:
     labels: NDArray[np.int64] | None = None
     seconds: float = 0.0
     threads: int = 1
+    engine: str = "event"
     spikes: dict[str, Array] = field(default_factory=dict)
 
     @property
@@ -123,6 +125,7 @@ class Activity:
             "accuracy": self.accuracy,
             "seconds": self.seconds,
             "threads": self.threads,
+            "engine": self.engine,
             "counts": self.total.to_dict(),
             "layers": [
                 {

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -203,6 +204,8 @@ class BitEngine:
         largest: The largest magnitude that the input population emits.
     """
 
+    name: Final = "bits"
+
     def __init__(self, plan: Plan, names: list[str], largest: int) -> None:
         self.plan, self.names = BitPlan(plan, largest), names
         self.pool: ThreadPoolExecutor | None = None
@@ -285,7 +288,7 @@ class _BitRun:
             p = target.population
             if target.emits_numbers:
                 self.numbers[p.name] = np.empty((p.n_neurons, self.plan.n_steps, LANES), np.int32)
-            self.engine.share(lambda first, end, target=target: self._run(target, first, end), target.n_channels)
+            self.engine.share(partial(self._run, target), target.n_channels)
             if target.emits_numbers:
                 self.numbers[p.name][:, :, self.n :] = 0
 
@@ -297,8 +300,8 @@ class _BitRun:
                 self.numbers[p.name] = np.zeros((p.n_neurons, self.plan.n_steps, LANES), np.int32)
             self._run_channels(target, (0, 0))
         self.count()
-        for p in self.plan.plan.populations:
-            self.emitted(self.plan.graph[p.name], p.record_dtype)
+        for of in self.plan.plan.populations:
+            self.emitted(self.plan.graph[of.name], of.record_dtype)
 
     def count(self) -> Array:
         """The counts of the block."""
@@ -317,7 +320,7 @@ class _BitRun:
         if p.name in self.numbers:
             whole = np.broadcast_to(self.numbers[p.name], (p.n_neurons, self.plan.n_steps, LANES))
             return np.ascontiguousarray(whole.transpose(2, 1, 0)[: self.n].astype(dtype))
-        x = np.empty((self.n, self.plan.n_steps, p.n_neurons), dtype)
+        x: Array = np.empty((self.n, self.plan.n_steps, p.n_neurons), dtype)
         bits.unpack(self.words, self._first_word(p), self.plan.n_slots, x)
         return x
 
@@ -361,13 +364,13 @@ class _BitRun:
 
     def _pull(self, target: _Target, channels: tuple[int, int], extra: Array) -> None:
         plan, p = self.plan, target.population
-        sums = np.empty(plan.n_steps * LANES, target.sums)
+        sums: Array = np.empty(plan.n_steps * LANES, target.sums)
         place = (channels, target.n_pixels, target.n_channels, target.rows, extra, target.bias)
         if target.kernel == "sum":
             bits.pull_numbers(self.words, plan.n_slots, plan.n_steps, *place, sums, self.numbers[p.name])
             return
         out = self._first_word(p) if p.name in plan.first else 0
-        v = np.empty(LANES, target.membrane)
+        v: Array = np.empty(LANES, target.membrane)
         start = (self.words, plan.n_slots, plan.n_steps, out, *place, target.neuron, target.start, self.lanes, sums, v)
         if target.kernel == "fire":
             bits.pull_and_fire(*start)

@@ -100,6 +100,7 @@ def simulate(
         labels=labels,
         seconds=seconds,
         threads=n_outer * n_inner,
+        engine=chosen.name,
         spikes={name: np.concatenate(parts) for name, parts in recorded.items()},
     )
 

@@ -7,6 +7,7 @@ single step.
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -33,6 +34,8 @@ class EventEngine:
         plan: The graph, prepared.
         names: Populations whose spikes to keep.
     """
+
+    name: Final = "event"
 
     def __init__(self, plan: Plan, names: list[str]) -> None:
         self.plan, self.names = plan, names

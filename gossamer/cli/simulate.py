@@ -1,4 +1,4 @@
-"""gossamer simulate: run a graph event by event and count."""
+"""gossamer simulate: run a graph and count."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,15 +20,24 @@ def simulate(
     chip: Chips = None,
     limit: Limit = None,
     threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="Default: one per core.")] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="auto|event|bits",
+            help="event: every spike by itself. bits: 64 samples at a time, integer networks without cycles.",
+        ),
+    ] = "auto",
     record: Annotated[bool, typer.Option("--record", help="Keep every spike of every population in the run.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="RUN", help="Save what happened, for energy and report.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a graph on data, event by event, and count what happens.
+    """Run a graph on data, and count what happens.
 
-    Counts are exact integers and depend neither on threads nor on how synapses are stored.
+    Counts are exact integers. Those of an integer network depend neither on the engine, nor on threads, nor on how
+    synapses are stored.
     """
     from ..files import load_runnable
     from ..report.energies import energies_json
@@ -54,6 +63,7 @@ def simulate(
             samples.y,
             n_steps=steps,
             threads=threads,
+            engine=engine,  # type: ignore[arg-type]  # it refuses other names
             record=("*",) if record else (),
             progress=progress,
         )

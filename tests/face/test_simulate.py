@@ -15,7 +15,7 @@ def test_simulate_prints_exactly_the_promised_json(gossamer, files):
     answer = gossamer("simulate", files / "net.graph", "--data", files / "x.npz", "--threads", 2, "--json")
     assert answer.status == 0
     found = answer.json
-    assert set(found) == {"n_samples", "n_steps", "accuracy", "seconds", "threads", "counts", "layers"}
+    assert set(found) == {"n_samples", "n_steps", "accuracy", "seconds", "threads", "engine", "counts", "layers"}
     assert (found["n_samples"], found["n_steps"], found["threads"]) == (12, 8, 2)
     assert 0 <= found["accuracy"] <= 1
     assert found["seconds"] > 0

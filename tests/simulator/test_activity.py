@@ -56,7 +56,7 @@ def test_layers_add_up_to_the_total(activity):
 
 def test_the_json_is_as_designed(activity):
     record = json.loads(json.dumps(activity.to_dict()))
-    assert list(record) == ["n_samples", "n_steps", "accuracy", "seconds", "threads", "counts", "layers"]
+    assert list(record) == ["n_samples", "n_steps", "accuracy", "seconds", "threads", "engine", "counts", "layers"]
     assert (record["n_samples"], record["n_steps"]) == (4, 8)
     assert record["accuracy"] == activity.accuracy
     assert record["seconds"] > 0
