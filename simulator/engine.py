@@ -16,7 +16,7 @@ import numpy as np
 from ..compiler import Array, SynapticGraph
 from ..hwmodels import EVENT_NAMES, EventCounts, neuron_events, synapse_events
 from .activity import Activity, Layer
-from .encode import encode
+from .encode import encode, holds_steps
 from .errors import SimulationError
 from .kernels import count_visits, list_events, spread_events
 from .plan import Plan, PopulationPlan, ProjectionPlan, bytes_per_sample, plan_graph
@@ -52,7 +52,7 @@ def simulate(
         x: (n_samples, *input_shape) values for the input coding, or (n_samples, n_steps, *input_shape) steps.
         y: (n_samples,) labels, for the accuracy.
         n_steps: T; the graph's own if None.
-        threads: 1 .. n; all cores if None. Results do not depend on it.
+        threads: 1 .. n; all cores that the process may use if None. Results do not depend on it.
         record: Populations whose spikes to keep; ("*",) for all.
         block_bytes: Memory that one thread may hold at a time.
         progress: Called with (samples done, samples in all).
@@ -62,7 +62,8 @@ def simulate(
     """
     x = np.asarray(x)
     steps, labels, names = _check_call(graph, x, y, n_steps, threads, record)
-    n_threads = min(threads or os.cpu_count() or 1, len(x))
+    holds_steps(x, graph.input.shape, steps)  # of all samples, so that a message shows their shape and not a block's
+    n_threads = min(threads or available_cores(), len(x))
     n_bytes = _check_memory(graph, steps)
     plan = plan_graph(graph, steps)
     stream = not graph.reset_between_samples
@@ -169,6 +170,11 @@ def _check_memory(graph: SynapticGraph, n_steps: int) -> int:
             remedy="simulate fewer steps, or a smaller network",
         )
     return n_bytes
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _load_kernels(plan: Plan, names: list[str]) -> None:

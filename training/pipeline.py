@@ -67,7 +67,7 @@ def run_recipe(
         out_dir: Where checkpoints, the log (history.jsonl) and, while unfinished, the state go; made if missing.
         dataset_root: The folder that holds the data sets; see `load_dataset`.
         resume: True goes on with an unfinished run, keeps finished stages, and starts if there is nothing yet.
-            False starts anew over finished runs, but refuses to start over an unfinished one.
+            False makes a finished run of the same recipe and data again, and refuses to begin over any other.
         stages: Run only these; the first starts from the checkpoint of the stage before it. All if None.
         progress: Told after every batch.
         save_every_s: Seconds between two saved states within an epoch; each epoch's end saves one too.
@@ -144,6 +144,10 @@ def _begin(session: Session, store: StateStore, out_dir: Path, chosen: Sequence[
             remedy="go on with --resume, choose another --out, or delete the file",
         )
     else:
+        for stage in STAGES:
+            path = checkpoint_path(out_dir, session.recipe, stage)
+            if path.exists():
+                _load(path, store.fingerprint)  # refuses what another run has made
         for path in paths.values():
             path.unlink(missing_ok=True)
     session.history.extend(line for line in log if line.get("stage") not in again)

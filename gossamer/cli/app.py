@@ -40,7 +40,7 @@ def gossamer(
 ) -> None:
     """Compile, simulate and price sparse, adversarially robust spiking neural networks.
 
-    Will it fit the chip, is it still the same network, what does it cost, is it still robust? Start with
+    Is it still the same network, what does it cost, is it still robust? Start with
     `gossamer demo`. Every verb has its own --help. Exit status: 0 done, 1 the answer is no, 2 the input or the call
     is wrong.
     """
