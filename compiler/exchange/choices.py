@@ -58,7 +58,7 @@ class NirChoices:
             if getattr(self, name) not in allowed:
                 raise CompileError(
                     "GSM-303", "no such choice", where=f"NirChoices.{name}", found=getattr(self, name),
-                    expected=str(allowed),
+                    expected=" or ".join("unstated" if a is None else str(a) for a in allowed),
                 )  # fmt: skip
         if self.dt is not None and not (isfinite(self.dt) and self.dt > 0):
             raise CompileError(

@@ -18,7 +18,6 @@ from .train import train
 
 app = typer.Typer(
     name="gossamer",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -26,7 +26,7 @@ def run(argv: list[str]) -> int:
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
     as_json = "--json" in argv
     try:
-        status = app(args=argv, prog_name="gossamer", standalone_mode=False)
+        status = app(args=argv or ["--help"], prog_name="gossamer", standalone_mode=False)
     except _USAGE_ERROR as error:
         return _wrong_call(error, as_json)
     except (KeyboardInterrupt, typer.Abort):
@@ -35,7 +35,7 @@ def run(argv: list[str]) -> int:
         return _failed(error, as_json)
     if status == INTERRUPTED:  # typer returns it for Ctrl-C
         return _tell({"code": "GSM-703", "what": "interrupted"}, as_json, INTERRUPTED)
-    return int(status or 0)
+    return int(status or 0) if argv else REFUSED  # help is no answer to an empty call
 
 
 def _failed(error: Exception, as_json: bool) -> int:
