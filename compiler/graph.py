@@ -136,6 +136,7 @@ class SynapticGraph:
             if p.target == name:
                 stored += p.weights.nbytes + p.index_bytes
                 synapse_bytes = p.weights.itemsize + index_dtype(self[name].n_neurons).itemsize
+                synapse_bytes += 0 if isinstance(p, SharedCsr) or p.delays is None else p.delays.itemsize
                 unrolled += self._n_synapses(p) * synapse_bytes + 8 * (self[p.source].n_neurons + 1)
         return stored, unrolled
 

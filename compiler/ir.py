@@ -5,6 +5,7 @@ Constructing a Network verifies it; a Network that exists is valid. Passes make 
 
 from dataclasses import dataclass, field, replace
 from math import prod
+from pathlib import Path
 from typing import Any, Literal
 
 from .arrays import LARGEST, Array, flag, name_of, number, parameter, tuple_of, whole
@@ -245,6 +246,27 @@ class Network:
     def incoming(self, name: str) -> list[Connection]:
         """Connections into a population, in the order given."""
         return [c for c in self.connections if c.target == name]
+
+    def save(self, path: str | Path) -> str:
+        """Write a checkpoint atomically; return its digest. Format: docs/reference/formats.md."""
+        from .checkpoint import save_checkpoint  # which has to know this class
+
+        return save_checkpoint(self, path)
+
+    def summary(self) -> str:
+        """One line per population, then one per connection: shapes, neurons, weights, non-zero weights."""
+        lines = [f"{'population':<16}{'kind':<10}{'shape':>14}{'neurons':>10}"]
+        for p in self.populations:
+            shape = "x".join(map(str, p.shape))
+            lines.append(f"{p.name:<16}{p.kind:<10}{shape:>14}{p.n_neurons:>10,}")
+        lines.append(f"{'connection':<26}{'maps':>14}{'weights':>12}{'non-zero':>12}")
+        for c in self.connections:
+            masked = [(m.weight, m.mask) for m in c.maps if isinstance(m, (Dense, Conv2d))]
+            n_weights = sum(weight.size for weight, _ in masked)
+            n_kept = sum(int(((weight != 0) & (True if mask is None else mask)).sum()) for weight, mask in masked)
+            name = f"{c.source} -> {c.target}"
+            lines.append(f"{name:<26}{len(c.maps):>14}{n_weights:>12,}{n_kept:>12,}")
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         shapes = " -> ".join(f"{p.name}{list(p.shape)}" for p in self.populations[:4])

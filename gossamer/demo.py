@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .checks import Check, counts_agree, files_whole, floats_measured, integers_agree, masks_held
 from .compiler import Array, Network, SynapticGraph, compile_network, load_checkpoint
 from .hwmodels import GossamerError
-from .report.entry import Entry
+from .report.entry import USUAL_CHIPS, Entry
 from .report.numbers import percent
 from .samples import load_images
 from .simulator import simulate
@@ -21,9 +21,6 @@ WEIGHT_BITS = 8
 ATTACK_STEPS = 20
 N_CHECKED = 1000  # test images that are attacked, and on which executors are compared spike for spike
 TUNED = 3  # the row of the network that all of it is for
-ARITHMETIC, MEMORY, LOIHI = "45 nm, arithmetic", "45 nm, with memory", "Loihi"
-FLOAT_CHIPS = {ARITHMETIC: "cmos-45nm:op-only-fp32", MEMORY: "cmos-45nm:memory-fp32", LOIHI: "loihi"}
-INTEGER_CHIPS = {ARITHMETIC: "cmos-45nm:op-only-int8", MEMORY: "cmos-45nm:memory-int8", LOIHI: "loihi"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,14 +179,15 @@ def _trained(
         if error.code != "GSM-606":
             raise
         tell(f"{folder} holds another run ({error.what}): training anew")
-        (folder / "training-state.safetensors").unlink(missing_ok=True)
+        for path in (folder / "training-state.safetensors", *folder.glob("[1-5]-*.safetensors")):
+            path.unlink(missing_ok=True)
         return train(recipe, out=folder, data_dir=data_dir, seed=seed, progress=progress).checkpoints
 
 
 def _measured(row: Row, graph: SynapticGraph, test: "Dataset", attacked: "Dataset", eps: float, seed: int) -> Entry:
     """Run a graph on the test images, price it, and attack the network if it is one that can be attacked."""
     run = simulate(graph, test.images(), test.y)
-    prices = FLOAT_CHIPS if row.weight_bits is None else INTEGER_CHIPS
+    prices = USUAL_CHIPS[run.arithmetic]
     reports = energy(run, list(prices.values()))
     robust = None
     if row.weight_bits is None:

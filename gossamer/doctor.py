@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from .simulator import available_cores
+
 NEEDED = ("numpy", "scipy", "numba", "safetensors", "pydantic", "typer", "rich")
 OPTIONAL = {
     "torch": "train",
@@ -85,7 +87,7 @@ def _version(name: str) -> str | None:
 
 
 def _processor() -> list[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     findings = [Finding(what="cores", found=f"{cores} to use, {os.cpu_count()} in the machine", good=True)]
     try:
         llvm = import_module("llvmlite.binding")

@@ -105,6 +105,7 @@ def train(
     stages: Sequence[str] | None = None,
     resume: bool = False,
     seed: int | None = None,
+    device: str = "cpu",
     progress: "Callable[[Progress], None] | None" = None,
 ) -> "RunResult":
     """Train as a recipe says; a checkpoint for each stage.
@@ -116,6 +117,7 @@ def train(
         stages: Run only these of "dense", "prune", "finetune", "convert", "snn"; all if None.
         resume: Go on with an unfinished run; the result is that of an uninterrupted one.
         seed: Instead of the recipe's.
+        device: "cpu", "cuda", ... On others than the CPU, bit-identical results are not promised.
         progress: Told after every batch.
     Raises: GossamerError: GSM-601..608 for recipe, data and training, GSM-701 without torch.
     """
@@ -126,7 +128,9 @@ def train(
     plan = plan if seed is None else plan.with_seed(seed)
     folder = Path("runs", plan.name) if out is None else Path(out)
     chosen: Any = stages  # run_recipe refuses unknown ones
-    return run_recipe(plan, out_dir=folder, dataset_root=data_dir, resume=resume, stages=chosen, progress=progress)
+    return run_recipe(
+        plan, out_dir=folder, dataset_root=data_dir, resume=resume, stages=chosen, progress=progress, device=device
+    )
 
 
 def attack(

@@ -176,6 +176,7 @@ class PriceList(_Table):
         name: Its key in the chip's `price_lists`.
         label: A few words for a table's heading.
         description: What the list covers and when to use it.
+        arithmetic: "float32" or "int", if its prices are of that; else of any.
         prices: Event -> price; for bytes of memory also tiers by the memory's size.
         excluded: Event -> why this list leaves it out on purpose.
     """
@@ -183,6 +184,7 @@ class PriceList(_Table):
     name: Name
     label: Text
     description: Text
+    arithmetic: Literal["float32", "int"] | None = None
     prices: Annotated[dict[Event, EventPrice], Field(min_length=1)]
     excluded: dict[Event, Text] = {}
 

@@ -52,6 +52,7 @@ def price(
         chip=chip.name,
         price_list=prices.name,
         label=prices.label,
+        arithmetic=prices.arithmetic,
         n_samples=exact_count(n_samples, where="n_samples"),
         n_steps=None if n_steps is None else exact_count(n_steps, where="n_steps"),
         layers=names,

@@ -63,6 +63,7 @@ class EnergyReport:
         chip: The chip's name.
         price_list: The price list's name.
         label: The price list's heading.
+        arithmetic: "float32" or "int", if its prices are of that; None if of any.
         n_samples: Samples of the run, >= 1.
         n_steps: Steps per sample; None where the caller did not say.
         layers: Names of all layers, also of those that cost nothing.
@@ -76,6 +77,7 @@ class EnergyReport:
     chip: str
     price_list: str
     label: str
+    arithmetic: str | None = None
     n_samples: int
     n_steps: int | None = None
     layers: tuple[str, ...]
@@ -142,12 +144,24 @@ class EnergyReport:
         ]
         return list(dict.fromkeys(texts))
 
+    def summary(self) -> str:
+        """One line per event, and the total per sample."""
+        rows = [(event, pj / self.n_samples) for event, pj in self.by_event.items()]
+        missing = f" (partial: no price for {', '.join(self.unpriced)})" if self.partial else ""
+        lines = [f"{self.chip}:{self.price_list}, {self.label}", *(f"{event:<20}{pj:>16,.1f} pJ" for event, pj in rows)]
+        return "\n".join([*lines, f"{'all, per sample':<20}{self.per_sample_pj:>16,.1f} pJ{missing}"])
+
+    def __repr__(self) -> str:
+        part = ", partial" if self.partial else ""
+        return f"<EnergyReport {self.chip}:{self.price_list}: {self.per_sample_pj:,.1f} pJ per sample{part}>"
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, totals included, as what JSON can hold."""
         return {
             "chip": self.chip,
             "price_list": self.price_list,
             "label": self.label,
+            "arithmetic": self.arithmetic,
             "n_samples": self.n_samples,
             "n_steps": self.n_steps,
             "total_pj": self.total_pj,
@@ -175,6 +189,7 @@ class EnergyReport:
                 chip=str(data["chip"]),
                 price_list=str(data["price_list"]),
                 label=str(data["label"]),
+                arithmetic=None if data["arithmetic"] is None else str(data["arithmetic"]),
                 n_samples=data["n_samples"],
                 n_steps=None if data["n_steps"] is None else exact_count(data["n_steps"], where="n_steps"),
                 layers=tuple(str(name) for name in data["layers"]),

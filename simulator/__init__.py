@@ -4,6 +4,7 @@ from .activity import Activity as Activity
 from .activity import Layer as Layer
 from .activity import load_activity as load_activity
 from .encode import encode as encode
+from .engine import available_cores as available_cores
 from .engine import simulate as simulate
 from .errors import SimulationError as SimulationError
 from .reference import Trace as Trace

@@ -25,7 +25,8 @@ def encode(
     Returns: ((n_samples, n_steps, n_neurons) float32 or int32, is_constant). A constant input is a broadcast view.
     Raises: SimulationError: GSM-401 for the wrong shape, GSM-402 for values that are not finite or not spikes.
     """
-    given_steps = _check(x, coding, shape, n_steps)
+    given_steps = holds_steps(x, shape, n_steps)
+    _check_values(x)
     if given_steps:
         steps = x.reshape(len(x), n_steps, -1)
         if coding.kind == "events" and coding.graded and not (steps == np.rint(steps)).all():
@@ -78,19 +79,28 @@ def largest_number(x: Array, coding: InputCoding) -> int:
     return int(np.ceil(largest * _levels(coding))) if np.isfinite(largest) else 0  # `encode` refuses the infinite
 
 
-def _check(x: Array, coding: InputCoding, shape: Shape, n_steps: int) -> bool:
-    """True if `x` holds its steps."""
+def holds_steps(x: Array, shape: Shape, n_steps: int) -> bool:
+    """True if samples are given step by step, (n_samples, n_steps, *shape); False for (n_samples, *shape).
+
+    Raises: SimulationError: GSM-401 for any other shape.
+    """
     per_step, per_sample = (n_steps, *shape), tuple(shape)
     flat = (prod(shape),)
     if x.ndim < 2 or x.shape[1:] not in (per_step, per_sample, (n_steps, *flat), flat):
         sizes = ", ".join(map(str, shape))
+        other_steps = x.ndim > 2 and x.shape[2:] in (tuple(shape), flat)
         raise SimulationError(
             "GSM-401",
             "data do not fit the network's input",
             where="x",
             found=x.shape,
             expected=f"(n_samples, {sizes}) or (n_samples, {n_steps}, {sizes})",
+            remedy=f"if they hold {x.shape[1]} steps, simulate so many: --steps {x.shape[1]}" if other_steps else "",
         )
+    return x.shape[1:] in (per_step, (n_steps, *flat)) and x.shape[1:] not in (per_sample, flat)
+
+
+def _check_values(x: Array) -> None:
     if x.dtype.kind not in "biuf":
         raise SimulationError("GSM-402", "data are not numbers", where="x", found=x.dtype)
     if x.dtype.kind == "f" and not (np.abs(x) <= LARGEST).all():
@@ -98,7 +108,6 @@ def _check(x: Array, coding: InputCoding, shape: Shape, n_steps: int) -> bool:
         raise SimulationError(
             "GSM-402", "data are not finite in float32", where="x", found=f"{n_bad} NaN, infinite or huge values"
         )
-    return x.shape[1:] in (per_step, (n_steps, *flat)) and x.shape[1:] not in (per_sample, flat)
 
 
 def _as_numbers(steps: Array, coding: InputCoding, integer: bool) -> Array:

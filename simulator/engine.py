@@ -13,7 +13,7 @@ from ..hwmodels import EVENT_NAMES
 from .activity import Activity, Layer
 from .bit_engine import LANES, BitEngine, why_not
 from .block import Block
-from .encode import encode, largest_number
+from .encode import encode, holds_steps, largest_number
 from .errors import SimulationError
 from .event_engine import EventEngine
 from .plan import Plan, bytes_per_sample, plan_graph
@@ -43,7 +43,7 @@ def simulate(
         x: (n_samples, *input_shape) values for the input coding, or (n_samples, n_steps, *input_shape) steps.
         y: (n_samples,) labels, for the accuracy.
         n_steps: T; the graph's own if None.
-        threads: 1 .. n; all cores if None. Results do not depend on it.
+        threads: 1 .. n; all cores that the process may use if None. Results do not depend on it.
         engine: "event": every spike is pushed to its targets. "bits": 64 samples at a time, for integer networks
             without cycles. "auto": what should be faster. Results of integer networks do not depend on it.
         record: Populations whose spikes to keep; ("*",) for all.
@@ -55,9 +55,10 @@ def simulate(
     """
     x = np.asarray(x)
     steps, labels, names = _check_call(graph, x, y, n_steps, threads, record)
+    holds_steps(x, graph.input.shape, steps)  # of all samples, so that a message shows their shape and not a block's
     n_bytes = _check_memory(graph, steps)
     plan = plan_graph(graph, steps)
-    n_threads = threads or os.cpu_count() or 1
+    n_threads = threads or available_cores()
     chosen = _choose(plan, x, engine, names)
     per_block = (
         LANES if isinstance(chosen, BitEngine) else max(1, min(32, block_bytes // n_bytes, -(-len(x) // n_threads)))
@@ -201,6 +202,11 @@ def _check_memory(graph: SynapticGraph, n_steps: int) -> int:
             remedy="simulate fewer steps, or a smaller network",
         )
     return n_bytes
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _layer(graph: SynapticGraph, name: str) -> Layer:

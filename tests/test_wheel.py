@@ -96,10 +96,11 @@ def test_every_module_imports_from_the_installed_wheel(wheel, tmp_path, extras):
     assert str(tmp_path) in done.stdout
 
 
-def test_the_wheel_holds_chips_and_recipes(wheel):
+def test_the_wheel_holds_chips_recipes_and_the_page(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for pattern in ("hwmodels/chips/*.toml", "training/recipes/*.toml"):
+    for pattern in ("hwmodels/chips/*.toml", "training/recipes/*.toml", "gossamer/report/*.html"):
         files = list(ROOT.glob(pattern))
         assert files
         for file in files:
-            assert f"gossamer/{file.relative_to(ROOT)}" in names
+            path = file.relative_to(ROOT)
+            assert (str(path) if path.parts[0] == "gossamer" else f"gossamer/{path}") in names

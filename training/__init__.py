@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from .models import MODELS as MODELS
     from .models import convnet as convnet
     from .models import mlp as mlp
+    from .models import vgg5 as vgg5
+    from .models import vgg11 as vgg11
+    from .models import vgg16 as vgg16
     from .pipeline import RunResult as RunResult
     from .pipeline import checkpoint_path as checkpoint_path
     from .pipeline import run_recipe as run_recipe
@@ -52,7 +55,7 @@ _HOME = {
     "errors": ("TrainingError",),
     "evaluate": ("accuracy",),
     "losses": ("cross_entropy", "trades"),
-    "models": ("MODELS", "convnet", "mlp"),
+    "models": ("MODELS", "convnet", "mlp", "vgg5", "vgg11", "vgg16"),
     "pipeline": ("RunResult", "checkpoint_path", "run_recipe"),
     "progress": ("Progress",),
     "pruning": ("attach_scores", "density_of", "prune_by_magnitude"),

@@ -67,7 +67,7 @@ def run_recipe(
         out_dir: Where checkpoints, the log (history.jsonl) and, while unfinished, the state go; made if missing.
         dataset_root: The folder that holds the data sets; see `load_dataset`.
         resume: True goes on with an unfinished run, keeps finished stages, and starts if there is nothing yet.
-            False starts anew over finished runs, but refuses to start over an unfinished one.
+            False makes a finished run of the same recipe and data again, and refuses to begin over any other.
         stages: Run only these; the first starts from the checkpoint of the stage before it. All if None.
         progress: Told after every batch.
         save_every_s: Seconds between two saved states within an epoch; each epoch's end saves one too.
@@ -78,13 +78,14 @@ def run_recipe(
     """
     out_dir = Path(out_dir)
     chosen = _in_order(stages)
+    where = _device(device)
     train, validation = _data(recipe, None if dataset_root is None else Path(dataset_root))
     fingerprint = _fingerprint(recipe, train, validation)
     out_dir.mkdir(parents=True, exist_ok=True)
     store = StateStore(path=out_dir / STATE_FILE, fingerprint=fingerprint, every_s=save_every_s)
     session = Session(
         recipe=recipe, train=train, validation=validation, progress=progress, store=store,
-        log_path=out_dir / LOG_FILE, device=torch.device(device),
+        log_path=out_dir / LOG_FILE, device=where,
     )  # fmt: skip
     _begin(session, store, out_dir, chosen, resume=resume)
     with _threads(recipe.recipe.threads):
@@ -144,6 +145,10 @@ def _begin(session: Session, store: StateStore, out_dir: Path, chosen: Sequence[
             remedy="go on with --resume, choose another --out, or delete the file",
         )
     else:
+        for stage in STAGES:
+            path = checkpoint_path(out_dir, session.recipe, stage)
+            if path.exists():
+                _load(path, store.fingerprint)  # refuses what another run has made
         for path in paths.values():
             path.unlink(missing_ok=True)
     session.history.extend(line for line in log if line.get("stage") not in again)
@@ -174,6 +179,15 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
 
 def _data(recipe: Recipe, root: Path | None) -> tuple[Dataset, Dataset]:
     dataset = load_dataset(recipe.data.name, "train", root=root)
+    smallest = min(dataset.shape[1:])
+    if recipe.data.augment != "none" and recipe.data.pad >= smallest:
+        raise TrainingError(
+            "GSM-604",
+            "crops could hold nothing of an image",
+            where=f"recipe {recipe.name}: data.pad",
+            found=recipe.data.pad,
+            expected=f"< {smallest} pixels",
+        )
     if recipe.data.limit is not None:
         dataset = dataset.limit(recipe.data.limit)
     return split_validation(dataset, recipe.validation.fraction, recipe.seed)
@@ -189,6 +203,22 @@ def _fingerprint(recipe: Recipe, train: Dataset, validation: Dataset) -> Fingerp
         "version of gossamer": version("gossamer"),
         "version of torch": torch.__version__,
     }
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].split(". ")[0]
+        raise TrainingError(
+            "GSM-608",
+            "torch cannot compute there",
+            where="device",
+            found=f"{name!r}: {reason}",
+            expected="cpu, cuda, ...",
+        ) from None
+    return device
 
 
 def _in_order(stages: Sequence[Stage] | None) -> list[Stage]:

@@ -12,9 +12,10 @@ from math import nan
 from time import monotonic
 from typing import Literal
 
-from ..compiler import Network
+from ..compiler import CompileError, Network
 from .calibrate import calibrate_thresholds
 from .convert import reestimate_batch_norm, to_spiking
+from .errors import TrainingError
 from .fit import FitResult, fit
 from .models import MODELS
 from .progress import Progress
@@ -43,14 +44,23 @@ def new_network(session: Session) -> Network:
     recipe, train = session.recipe, session.train
     pixels = train.images().astype("float64")
     mean, std = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3))
-    return MODELS[recipe.model.builder](
-        train.shape,
-        train.n_classes,
-        seed=seed_of(recipe.seed, "weights"),
-        mean=mean,
-        std=std.clip(1e-3),
-        **recipe.model.options(),
-    )
+    try:
+        return MODELS[recipe.model.builder](
+            train.shape,
+            train.n_classes,
+            seed=seed_of(recipe.seed, "weights"),
+            mean=mean,
+            std=std.clip(1e-3),
+            **recipe.model.options(),
+        )
+    except CompileError as error:
+        raise TrainingError(
+            "GSM-604",
+            f"the model cannot be built for these images: {error.what}",
+            where=f"recipe {recipe.name}: model",
+            found=f"builder {recipe.model.builder!r} on {'x'.join(map(str, train.shape))}",
+            remedy='choose another builder, fewer "A" in channels, or larger images',
+        ) from None
 
 
 def train_dense(network: Network, session: Session) -> StageResult:

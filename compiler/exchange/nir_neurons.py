@@ -224,7 +224,8 @@ def _dt(node: NirNode, choices: NirChoices) -> float:
     if choices.dt is None:
         raise CompileError(
             "GSM-305", "NIR's time is continuous, and the file has no time step", where=node.where,
-            remedy="state the step that the network was trained with: --dt SECONDS (snnTorch, SpikingJelly: 1e-4)",
+            remedy="state the step that its exporter took: --dt SECONDS (snnTorch: 1e-4; unless told otherwise "
+            "SpikingJelly: 1e-4, Norse: 1e-3)",
         )  # fmt: skip
     return choices.dt
 

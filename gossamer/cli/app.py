@@ -18,7 +18,6 @@ from .train import train
 
 app = typer.Typer(
     name="gossamer",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -40,7 +39,7 @@ def gossamer(
 ) -> None:
     """Compile, simulate and price sparse, adversarially robust spiking neural networks.
 
-    Will it fit the chip, is it still the same network, what does it cost, is it still robust? Start with
+    Is it still the same network, what does it cost, is it still robust? Start with
     `gossamer demo`. Every verb has its own --help. Exit status: 0 done, 1 the answer is no, 2 the input or the call
     is wrong.
     """

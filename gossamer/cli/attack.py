@@ -54,11 +54,15 @@ def attack(
     with counting("attacking") as progress:
         report = run(network, dataset, attack=name, eps=size, seed=seed, progress=progress, **options)
     if as_json:
-        answer = {"attack": name, "eps": size, **options, "seed": seed, "data": data, "split": split}
+        answer = {"attack": name, **report.options, "seed": seed, "data": data, "split": split}
         accuracies = {"clean_accuracy": report.clean_accuracy, "adversarial_accuracy": report.adversarial_accuracy}
         print_json({**answer, "n_samples": report.n_samples, **accuracies})
         return
-    words = ", ".join([f"eps {eps}", *(f"{k.removeprefix('n_')} {v:g}" for k, v in options.items()), f"seed {seed}"])
+    shown = {"eps": eps, **{k: v for k, v in report.options.items() if k != "eps"}, "seed": seed}
+    words = ", ".join(
+        f"{k.removeprefix('n_')} {v:g}" if isinstance(v, float) else f"{k.removeprefix('n_')} {v}"
+        for k, v in shown.items()
+    )
     show(clean(f"{network.name} on {report.n_samples:,} samples of {data} ({split})"))
     show(f"  clean          {percent(report.clean_accuracy):>9}")
     show(f"  under {name:<8} {percent(report.adversarial_accuracy):>9}   {words}")

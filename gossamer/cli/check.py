@@ -23,20 +23,19 @@ def writable(path: Path | None) -> None:
 
 
 def folder(path: Path) -> Path:
-    """Make a folder unless it is there.
+    """Refuse a folder that could not be made or written into.
 
     Raises: GossamerError: GSM-106.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    there = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
         raise GossamerError(
             "GSM-106",
-            "cannot make the folder",
+            "cannot make the folder" if there != path else "cannot write into the folder",
             where=str(path),
-            found=error.strerror or error,
+            found=f"{there} is a file" if not there.is_dir() else f"{there} may not be written",
             remedy="name a folder that may be written with --out",
-        ) from None
+        )
     return path
 
 

@@ -58,7 +58,8 @@ def demo(
                 tell=note,
             )
     except KeyboardInterrupt:
-        note(f"what is done is kept in {out}; the same command goes on from there")
+        if any(out.glob("*/*.safetensors")):
+            note(f"what is done is kept in {out}; the same command goes on from there")
         raise
     write_text(out / "table.json", json.dumps(result.to_dict(), indent=2) + "\n")
     write_demo_page(out / "report.html", result)

@@ -41,6 +41,6 @@ def energy(
         return
     show(run_line(activity))
     for report in reports.values():
-        show(energy_table(report), *energy_remarks(report))
+        show(energy_table(report), *energy_remarks(report, activity.arithmetic))
         if explain:
             show(price_table(report))

@@ -11,8 +11,6 @@ from .output import note, print_json, show
 if TYPE_CHECKING:
     from ..report.entry import Entry
 
-DEFAULT_CHIPS = ["cmos-45nm:op-only-fp32", "cmos-45nm:memory-fp32", "loihi"]
-
 
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="What `gossamer simulate -o RUN` wrote.")],
@@ -23,7 +21,7 @@ def report(
 ) -> None:
     """Put runs side by side: accuracy, counts, energy.
 
-    Without --chip they are priced as 45 nm CMOS (arithmetic alone, and with memory) and as Loihi.
+    Without --chip they are priced as 45 nm CMOS, in the arithmetic of each run (alone, and with memory), and as Loihi.
     """
     from ..compiler import atomic_path
     from ..report.picture import draw
@@ -33,7 +31,7 @@ def report(
 
     for path in (html, png):
         check.writable(path)
-    entries = _entries(runs, check.chips(chip or DEFAULT_CHIPS))
+    entries = _entries(runs, check.chips(chip) if chip else None)
     if html is not None or png is not None:
         picture = draw(entries)
         if png is not None:
@@ -50,8 +48,8 @@ def report(
     show(table("Runs, per sample", columns, rows), *partial_notes(entries))
 
 
-def _entries(runs: list[Path], chips: list[str]) -> list["Entry"]:
-    from ..report.entry import Entry
+def _entries(runs: list[Path], chips: list[str] | None) -> list["Entry"]:
+    from ..report.entry import USUAL_CHIPS, Entry
     from ..simulator import load_activity
     from ..verbs import energy
 
@@ -60,5 +58,8 @@ def _entries(runs: list[Path], chips: list[str]) -> list["Entry"]:
     for path in runs:
         name = path.stem if stems.count(path.stem) == 1 else str(path)
         activity = load_activity(path)
-        entries.append(Entry(name=name, run=activity, energies=energy(activity, chips), accuracy=activity.accuracy))
+        names = USUAL_CHIPS[activity.arithmetic] if chips is None else {chip: chip for chip in chips}
+        reports = energy(activity, list(names.values()))
+        energies = {column: reports[chip] for column, chip in names.items()}
+        entries.append(Entry(name=name, run=activity, energies=energies, accuracy=activity.accuracy))
     return entries

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -17,12 +18,15 @@ def run(argv: list[str]) -> int:
     """Run the command that `argv` names. Nothing but SystemExit for a closed pipe escapes."""
     from .app import app
 
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the caller has closed it
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
     as_json = "--json" in argv
     try:
-        status = app(args=argv, prog_name="gossamer", standalone_mode=False)
+        status = app(args=argv or ["--help"], prog_name="gossamer", standalone_mode=False)
     except _USAGE_ERROR as error:
         return _wrong_call(error, as_json)
     except (KeyboardInterrupt, typer.Abort):
@@ -31,7 +35,7 @@ def run(argv: list[str]) -> int:
         return _failed(error, as_json)
     if status == INTERRUPTED:  # typer returns it for Ctrl-C
         return _tell({"code": "GSM-703", "what": "interrupted"}, as_json, INTERRUPTED)
-    return int(status or 0)
+    return int(status or 0) if argv else REFUSED  # help is no answer to an empty call
 
 
 def _failed(error: Exception, as_json: bool) -> int:
@@ -73,11 +77,12 @@ def _wrong_call(error: Any, as_json: bool) -> int:
 
 
 def _tell(parts: dict[str, str], as_json: bool, status: int) -> int:
-    """Print an error, one part a line."""
-    note(f"error {parts['code']}: {parts['what']}")
-    for label in ("where", "found", "expected", "remedy"):
-        if parts.get(label):
-            note(f"  {label + ':':<10}{clean(parts[label])}")
+    """Print an error, one part a line. Where that fails too, as on a full disk, the status has to say it."""
+    lines = [f"error {parts['code']}: {parts['what']}"]
+    lines += [f"  {k + ':':<10}{clean(parts[k])}" for k in ("where", "found", "expected", "remedy") if parts.get(k)]
+    with suppress(OSError):
+        note("\n".join(lines))
     if as_json:
-        print_json({"error": parts})
+        with suppress(OSError):
+            print_json({"error": parts})
     return status

@@ -76,4 +76,4 @@ def simulate(
         return
     show(run_line(activity), activity_table(activity))
     for report in reports.values():
-        show(energy_table(report), *energy_remarks(report))
+        show(energy_table(report), *energy_remarks(report, activity.arithmetic))

@@ -27,12 +27,14 @@ def train(
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where checkpoints go. Default: runs/NAME.")
     ] = None,
     seed: Seed = None,
+    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where torch computes.")] = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Train a network as a recipe says, stage by stage, a checkpoint for each.
 
     dense: train every weight. prune: choose which to keep. finetune: train those. convert: from ReLU to spikes. snn:
-    fine-tune the spiking network. It may be interrupted at any moment: --resume goes on.
+    fine-tune the spiking network. It may be interrupted at any moment: --resume goes on. A finished run of the same
+    recipe is made again; a folder that holds another run is refused.
     """
     from ..report.training import stage_facts, stage_table
     from ..verbs import needs_torch
@@ -47,9 +49,19 @@ def train(
     target = folder(Path("runs", plan.name) if out is None else out)
     try:
         with training() as progress:
-            result = run(plan, out=target, data_dir=data_dir, stages=stage, resume=resume, seed=seed, progress=progress)
+            result = run(
+                plan,
+                out=target,
+                data_dir=data_dir,
+                stages=stage,
+                resume=resume,
+                seed=seed,
+                device=device,
+                progress=progress,
+            )
     except KeyboardInterrupt:
-        note(f"what is done is kept in {target}; go on with the same command and --resume")
+        if any(target.glob("*.safetensors")):
+            note(f"what is done is kept in {target}; go on with the same command and --resume")
         raise
     stages: list[dict[str, Any]] = [stage_facts(name, path) for name, path in result.checkpoints.items()]
     if as_json:

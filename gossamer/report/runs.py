@@ -43,12 +43,19 @@ def energy_cell(entry: Entry, chip: str) -> str:
 
 
 def partial_notes(entries: Sequence[Entry]) -> list[str]:
-    """What the marked totals leave out."""
+    """What the marked totals leave out, and which are of another arithmetic than the run."""
     missing: dict[str, set[str]] = {}
     for entry in entries:
         for chip, report in entry.energies.items():
             missing.setdefault(chip, set()).update(report.unpriced)
-    return [
+    cautions = [
+        f"{entry.name}: {remark}"
+        for entry in entries
+        for report in entry.energies.values()
+        for remark in energy_remarks(report, entry.run.arithmetic)
+        if remark.startswith("CAUTION")
+    ]
+    return cautions + [
         f"* {chip} has no price for {', '.join(sorted(events))}: the total is a part of the energy"
         for chip, events in missing.items()
         if events
@@ -131,11 +138,12 @@ def _prices(entries: Sequence[Entry]) -> list[Section]:
             for report in reports
             for line in report.lines
         }
-        notes = dict.fromkeys(remark for report in reports for remark in energy_remarks(report) if "left out" in remark)
+        remarks = (r for e in entries if chip in e.energies for r in energy_remarks(e.energies[chip], e.run.arithmetic))
+        notes = dict.fromkeys(remark for remark in remarks if "left out" in remark)
         columns = ("event", ">price", "scope", "basis", "grade", "source", "note")
         sections.append(
             Section(
-                heading=f"Prices of {chip}: {reports[0].label}",
+                heading=f"Prices of {chip}: {'; '.join(dict.fromkeys(report.label for report in reports))}",
                 columns=columns,
                 rows=[list(r) for r in rows],
                 notes=list(notes),

@@ -82,10 +82,12 @@ def energy_table(report: "EnergyReport") -> Group:
     return table(title, ("population", *(f">{e}" for e in events), ">total"), rows, footer=True)
 
 
-def energy_remarks(report: "EnergyReport") -> list[str]:
-    """What a total is made of, and what is missing from it."""
+def energy_remarks(report: "EnergyReport", arithmetic: str) -> list[str]:
+    """What a total is made of, what is missing from it, and whether its prices are of the run's arithmetic."""
     low, high = report.total_low_pj / report.n_samples, report.total_high_pj / report.n_samples
     remarks = []
+    if report.arithmetic not in (None, arithmetic):
+        remarks.append(f"CAUTION: prices of {report.arithmetic} arithmetic for a run that computed in {arithmetic}")
     if low != high:
         remarks.append(f"by the published range of prices: {numbers.energy(low)} to {numbers.energy(high)} per sample")
     if report.partial:

@@ -90,8 +90,8 @@ def _integrate_and_fire(now, bias, v, flags, fire_at, drop, leak, bias_to_membra
     Each operation is cut back to 32 bits, for Numba takes 64 where nothing is said, and vectors half as long.
     """
     top, mask = np.int32((1 << 23) - 1), np.int32((1 << 24) - 1)
-    kept = np.int32(-1) if leak else np.int32(0)
-    in_current = np.int32(0) if bias_to_membrane else np.int32(-1)
+    kept, rest = np.int32(-1 if leak else 0), np.int32(-1 if keep else 0)
+    in_current = np.int32(0 if bias_to_membrane else -1)
     for i in range(v.size):
         shift = np.int32(bias[i] << 6)
         scaled = np.int32(np.int32(now[i] << 6) + np.int32(shift & in_current))
@@ -101,7 +101,7 @@ def _integrate_and_fire(now, bias, v, flags, fire_at, drop, leak, bias_to_membra
         x = min(max(x, np.int32(-top)), top)
         fired = x >= fire_at
         flags[i] = fired
-        v[i] = np.int32(np.int32(keep * x) - drop) if fired else x
+        v[i] = np.int32(np.int32(x & rest) - drop) if fired else x
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
@@ -142,7 +142,15 @@ def update_integer(
                 if not has_current and not reset_delay and (leak[g] == 4096 or leak[g] == 0):
                     part = slice(g * size, (g + 1) * size)
                     _integrate_and_fire(
-                        now[part], bias[part], v[b, part], flags[part], fire_at[g], drop[g], leak[g], bias_to_membrane, keep
+                        now[part],
+                        bias[part],
+                        v[b, part],
+                        flags[part],
+                        fire_at[g],
+                        drop[g],
+                        leak[g],
+                        bias_to_membrane,
+                        keep,
                     )
                     continue
                 at, lost = np.int64(fire_at[g]), np.int64(drop[g])

@@ -116,7 +116,8 @@ def test_reading_with_the_other_comparator_gives_other_spikes(file):
 @pytest.mark.parametrize("file", JUDGES, ids=lambda f: f.stem)
 def test_no_file_is_read_without_the_reset_being_stated(file):
     framework = file.stem.split("_")[0]
-    choices = framework_choices(framework, reset=None, membrane_input="scaled", spikes_per_step="one")
+    stated = {"dt": 1e-3} if framework == "norse" else {"dt": 1e-4}
+    choices = framework_choices(framework, reset=None, membrane_input="scaled", spikes_per_step="one", **stated)
     with pytest.raises(CompileError, match="subtract the threshold, or set v to v_reset") as refusal:
         from_nir(file, choices)
     assert refusal.value.code == "GSM-303"

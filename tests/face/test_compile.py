@@ -42,6 +42,15 @@ def test_what_a_nir_file_leaves_open_is_asked_for_and_then_taken(gossamer, judge
     assert gossamer("compile", file, "-o", "g", "--framework", "norse", "--reset", "zero").status == 0
 
 
+def test_a_time_step_that_the_exporter_took_as_an_argument_is_asked_for(gossamer, judges):
+    call = ("compile", judges / "norse_subtract.nir", "-o", "g", "--framework", "norse", "--reset", "subtract")
+    refused = gossamer(*call)
+    assert refused.status == 2
+    assert "GSM-305" in refused.err
+    assert "Norse: 1e-3" in refused.err
+    assert gossamer(*call, "--dt", "0.0009765625").status == 0
+
+
 def test_the_same_choices_can_be_stated_one_by_one(gossamer, judges):
     stated = ("--reset", "zero", "--comparator", ">", "--dt", "1e-6", "--nir", "integrator-input=whole")
     gossamer("compile", judges / "norse_conv.nir", "-o", "a", *stated)

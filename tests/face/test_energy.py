@@ -24,6 +24,13 @@ def test_explain_lists_every_price_with_its_source(gossamer, files):
     assert all(line["source"] for line in lines)
 
 
+@pytest.mark.parametrize(("chip", "caution"), [("cmos-45nm:memory-int8", True), ("cmos-45nm", False), ("loihi", False)])
+def test_prices_of_another_arithmetic_get_a_caution(gossamer, files, chip, caution):
+    answer = gossamer("energy", files / "run", "--chip", chip)
+    assert answer.status == 0
+    assert ("CAUTION: prices of int arithmetic for a run that computed in float32" in answer.out) == caution
+
+
 def test_a_chip_file_of_ones_own_is_taken(gossamer, files, tmp_path):
     (tmp_path / "mine.toml").write_text(
         """

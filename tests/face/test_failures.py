@@ -103,3 +103,22 @@ def test_a_real_process_keeps_answer_and_remarks_apart(files, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["n_samples"] == 12
     assert "compiled on the fly" in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        ("inspect {net} --json > /dev/full", 2),
+        ("inspect {net} > /dev/full", 2),
+        ("inspect no-such-file 2> /dev/full", 2),
+        ("inspect {net} >&-", 0),
+        ("inspect no-such-file 2>&-", 2),
+    ],
+)
+def test_a_stream_that_takes_nothing_ends_in_a_status_and_no_traceback(files, arguments, status):
+    command = f"{sys.executable} -m gossamer " + arguments.format(net=files / "net.safetensors")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert ("GSM-106" in done.stderr) == ("> /dev/full" in arguments and "2>" not in arguments)

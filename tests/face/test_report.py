@@ -18,7 +18,7 @@ def test_report_prints_a_table_without_writing_anything(gossamer, runs, tmp_path
     answer = gossamer("report", *runs)
     assert answer.status == 0
     assert "quantized" in answer.out
-    assert "* loihi has no price for mac" in answer.out
+    assert "* Loihi has no price for mac" in answer.out
     assert sorted(tmp_path.iterdir()) == before
 
 

@@ -10,8 +10,6 @@ import time
 import pytest
 
 import gossamer as api
-from gossamer.demo import run_demo
-from gossamer.report.demo import check_lines, write_demo_page
 
 
 def test_train_writes_a_checkpoint_for_each_stage(gossamer, tiny_recipe):
@@ -71,6 +69,10 @@ def test_attack_says_how_many_are_right_with_and_without(gossamer, tiny_recipe):
     text = gossamer(*command, "--attack", "fgsm").out
     assert "under fgsm" in text
     assert "eps 8/255" in text
+    assert "loss ce" in text
+    said = gossamer(*command, "--json").json
+    assert (said["n_steps"], said["loss"]) == (20, "ce")
+    assert said["step_size"] == 2.5 * (8 / 255) / 20
     report = api.attack(
         checkpoint, api.load_dataset("digits", "test").limit(60), eps=32 / 255, n_steps=3, step_size=0.05
     )
@@ -86,6 +88,7 @@ def test_attack_says_how_many_are_right_with_and_without(gossamer, tiny_recipe):
         (("--eps", "2"), "GSM-608"),
         (("--eps", "-8/255"), "GSM-608"),
         (("--steps", "0"), "GSM-608"),
+        (("--seed", "-1"), "GSM-608"),
         (("--attack", "magic"), "GSM-702"),
         (("--attack", "fgsm", "--steps", "3"), "GSM-702"),
         (("--data", "x.npz"), "GSM-603"),
@@ -127,24 +130,13 @@ def test_ctrl_c_during_training_leaves_nothing_half_written(tmp_path, tiny_recip
     assert not list((tmp_path / "out").glob("1-dense*"))
 
 
-def test_the_demo_measures_six_rows_and_checks_them(tmp_path, tiny_recipe, tiny_robust_recipe):
-    told = []
-    result = run_demo(
-        tmp_path / "demo", recipes=(str(tiny_robust_recipe), str(tiny_recipe)), limit=40, tell=told.append
-    )
-    facts = result.to_dict()
-    assert [n["name"] for n in facts["networks"]][:4] == ["dense ANN", "sparse ANN", "converted SNN", "fine-tuned SNN"]
-    assert len(facts["networks"]) == 6
-    for network in facts["networks"]:
-        assert len(network["energy_pj_per_sample"]) == 3
-        assert network["clean_accuracy"] > 0.1
-    assert [c["text"] for c in facts["checks"] if not c["passed"]] == [
-        c["text"]
-        for c in facts["checks"]
-        if "goal: 95 %" in c["text"] or ("more robust" in c["text"] and not c["passed"])
-    ]
-    assert "FAILED" in "\n".join(check_lines(result))  # a tiny run is nowhere near the goal
-    write_demo_page(tmp_path / "report.html", result)
-    assert "fine-tuned SNN, 8 bits" in (tmp_path / "report.html").read_text()
-    json.dumps(facts, allow_nan=False)
-    assert any("simulating and attacking" in line for line in told)
+def test_training_does_not_begin_over_the_checkpoints_of_another_recipe(
+    gossamer, tiny_recipe, tiny_robust_recipe, tmp_path
+):
+    assert gossamer("train", tiny_recipe, "--out", "out", "--stage", "dense").status == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    answer = gossamer("train", tiny_robust_recipe, "--out", "out")
+    assert answer.status == 2
+    assert "GSM-606" in answer.err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert gossamer("train", tiny_recipe, "--out", "out", "--stage", "dense").status == 0  # its own it makes again

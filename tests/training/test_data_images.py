@@ -243,6 +243,18 @@ def test_class_folders_that_are_not_those_of_cifar10_are_refused(tmp_path):
 # Tiny-ImageNet
 
 
+def test_a_class_of_cifar10_without_images_is_missed(tmp_path):
+    for split in ("train", "test"):
+        for name in CLASSES:
+            save(tmp_path / "cifar10" / split / name / "0.png", (32, 32, 3))
+    (tmp_path / "cifar10" / "test" / "ship" / "0.png").unlink()
+    for remove in (lambda: None, (tmp_path / "cifar10" / "test" / "ship").rmdir):
+        remove()
+        with pytest.raises(TrainingError, match="ship") as caught:
+            load_dataset("cifar10", "test", root=tmp_path)
+        assert caught.value.code == "GSM-601"
+
+
 def write_tiny_imagenet(root, wnids=("n02", "n01", "n03")):
     folder = root / "tiny-imagenet-200"
     for wnid in ("n02", "n01"):

@@ -399,3 +399,19 @@ def test_the_learning_rate_goes_down_a_cosine(recipe):
     assert rates == pytest.approx([0.01, 0.005, 0.0])
     set_learning_rate(optimizer, recipe.finetune.model_copy(update={"schedule": "constant"}), 0.5)
     assert optimizer.param_groups[0]["lr"] == 0.01
+
+
+def test_crops_wider_than_the_image_are_refused(recipe, tmp_path):
+    wide = parse_recipe(
+        {**recipe.to_dict(), "data": {**recipe.to_dict()["data"], "augment": "crop", "pad": 8}}, where=""
+    )
+    with pytest.raises(TrainingError, match=r"GSM-604.*data\.pad.*expected: < 8"):
+        run_recipe(wide, out_dir=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("device", ["fpga", "nowhere"])
+def test_a_device_that_torch_does_not_have_is_refused(device, recipe, tmp_path):
+    with pytest.raises(TrainingError, match=r"GSM-608.*device"):
+        run_recipe(recipe, out_dir=tmp_path / "out", device=device)
+    assert not (tmp_path / "out").exists()

@@ -2,27 +2,34 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..data import Dataset
+from ..errors import TrainingError
 from ..evaluate import batches, device_of
 from ..seeds import torch_rng
 from ..surrogates import Surrogate
 from .gradient import using_surrogate
+from .pgd import usual_step_size
+from .rfgsm import usual_alpha
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttackReport:
     """Shares of a data set classified correctly, clean and under attack.
 
+    options: every option of the attack, given or by default.
     correct, robust: (n_samples,) bool, in the data set's order: right on the clean image; and right on both.
     """
 
     clean_accuracy: float
     adversarial_accuracy: float
     n_samples: int
+    options: dict[str, Any]
     correct: tuple[bool, ...]
     robust: tuple[bool, ...]
 
@@ -53,6 +60,9 @@ def evaluate_attack(
         **options: For the attack: eps and whatever else it takes.
     Raises: TrainingError: GSM-608 for options out of range.
     """
+    if seed < 0:
+        raise TrainingError("GSM-608", "option out of range", where="seed", found=seed, expected=">= 0")
+    in_full = _in_full(attack, options)
     was_training = model.training
     model.eval()
     correct: list[bool] = []
@@ -60,7 +70,7 @@ def evaluate_attack(
     try:
         for i, (x, y) in enumerate(batches(dataset, batch_size, device_of(model))):
             with using_surrogate(model, surrogate):
-                adversarial = attack(model, x, y, generator=torch_rng(seed, "attack", i), **options)
+                adversarial = attack(model, x, y, generator=torch_rng(seed, "attack", i), **in_full)
             with torch.no_grad():
                 is_correct = model(x).argmax(1) == y
                 is_robust = is_correct & (model(adversarial).argmax(1) == y)
@@ -74,6 +84,19 @@ def evaluate_attack(
         clean_accuracy=sum(correct) / len(correct),
         adversarial_accuracy=sum(robust) / len(robust),
         n_samples=len(correct),
+        options=in_full,
         correct=tuple(correct),
         robust=tuple(robust),
     )
+
+
+def _in_full(attack: Callable[..., Tensor], given: dict[str, object]) -> dict[str, Any]:
+    """What an attack is called with: a robust accuracy means nothing without its steps."""
+    parameters = signature(attack).parameters.values()
+    full: dict[str, Any] = {p.name: p.default for p in parameters if p.default is not p.empty and p.name != "generator"}
+    full |= given
+    if full.get("step_size", 0) is None:
+        full["step_size"] = usual_step_size(full["eps"], full["n_steps"])
+    if full.get("alpha", 0) is None:
+        full["alpha"] = usual_alpha(full["eps"])
+    return full

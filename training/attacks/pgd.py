@@ -6,6 +6,11 @@ from torch import Tensor, nn
 from .gradient import Goal, ascent_direction, check, noise, project, target, under_attack
 
 
+def usual_step_size(eps: float, n_steps: int) -> float:
+    """Long enough to reach every corner of the ball, and to turn round once."""
+    return 2.5 * eps / max(n_steps, 1)
+
+
 def pgd(
     model: nn.Module,
     x: Tensor,
@@ -36,7 +41,7 @@ def pgd(
     Raises: TrainingError: GSM-608 for arguments out of range.
     Source: Madry et al. 2018; for "kl" Zhang et al. 2019.
     """
-    step_size = 2.5 * eps / n_steps if step_size is None and n_steps > 0 else step_size or 0.0
+    step_size = usual_step_size(eps, n_steps) if step_size is None else step_size
     check(x, y, goal=loss, eps=(eps, 0, 1), n_steps=(n_steps, 1, 10_000), step_size=(step_size, 0, 1))
     with under_attack(model):
         towards = target(model, x, y, loss)

@@ -6,6 +6,11 @@ from torch import Tensor, nn
 from .gradient import Goal, ascent_direction, check, noise, project, target, under_attack
 
 
+def usual_alpha(eps: float) -> float:
+    """Half of the ball for the random step, half for the gradient's."""
+    return eps / 2
+
+
 def rfgsm(
     model: nn.Module,
     x: Tensor,
@@ -30,7 +35,7 @@ def rfgsm(
     Raises: TrainingError: GSM-608 for arguments out of range.
     Source: Tramèr et al. 2018; on KL: Özdenizci & Legenstein 2024.
     """
-    alpha = eps / 2 if alpha is None else alpha
+    alpha = usual_alpha(eps) if alpha is None else alpha
     check(x, y, goal=loss, eps=(eps, 0, 1), alpha=(alpha, 0, eps))
     with under_attack(model):
         towards = target(model, x, y, loss)

@@ -54,4 +54,8 @@ def _read_images(split: Split, folder: Path) -> Dataset:
             expected=", ".join(CLASSES),
             remedy="read another set of images with the data set name folder:PATH",
         )
-    return read_image_folder(folder, split, name="cifar10", image_size=(32, 32), keep_gray=False)
+    dataset = read_image_folder(folder, split, name="cifar10", image_size=(32, 32), keep_gray=False)
+    empty = np.flatnonzero(np.bincount(dataset.y, minlength=len(CLASSES)) == 0)
+    if empty.size:
+        raise missing_part("cifar10", folder / split / CLASSES[empty[0]], "*.jpg|png: images of this class")
+    return dataset
