@@ -1,55 +1,107 @@
-"""The rival: the same network as dense PyTorch in float32, all steps merged into one convolution per layer."""
+"""The rival: the same network as dense PyTorch, all steps of a layer in one convolution, its neurons a compiled loop.
+
+float32 and bfloat16 in NCHW or channels-last, and 8-bit integers through oneDNN (channels-last), which sums exactly.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from gossamer.compiler import Csr, SharedCsr, SynapticGraph
 
+torch._dynamo.config.recompile_limit = 100  # a loop for each shape
+LAYOUTS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
+
+
+def fire(current: Tensor, threshold: Tensor, n_steps: int, pools: int, out: torch.dtype) -> Tensor:
+    """Integrate-and-fire with reset by subtraction over (n_steps or 1, n, ...); then `pools` times 2x2 OR pooling."""
+    v = torch.zeros_like(current[0], dtype=torch.float32)
+    spikes = []
+    for t in range(n_steps):
+        v = v + current[t if len(current) > 1 else 0]
+        fired = v >= threshold
+        v = torch.where(fired, v - threshold, v)
+        for _ in range(pools):
+            fired = fired[..., ::2, :] | fired[..., 1::2, :]
+            fired = fired[..., ::2] | fired[..., 1::2]
+        spikes.append(fired.to(out))
+    return torch.stack(spikes)
+
 
 class DenseTorch:
-    """Runs a feed-forward graph of convolutions, max pooling and integrate-and-fire neurons (reset by subtraction)."""
+    """Runs a feed-forward graph of convolutions or dense layers, OR pooling and integrate-and-fire neurons.
 
-    def __init__(self, graph: SynapticGraph) -> None:
-        self.layers = []
+    Args:
+        graph: A workload; of integers for kind "int8".
+        kind: "float32", "bfloat16" or "int8".
+        layout: "nchw" or "nhwc", of pictures.
+        compiled: Compile the neurons' loop (needs a C++ compiler).
+    """
+
+    def __init__(
+        self, graph: SynapticGraph, kind: str = "float32", layout: str = "nchw", *, compiled: bool = True
+    ) -> None:
+        self.kind, self.layout = kind, LAYOUTS[layout]
+        self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.uint8}[kind]
+        self.fire = torch.compile(fire, dynamic=False) if compiled else fire
+        self.levels = graph.coding.levels if graph.arithmetic == "int" and graph.coding.kind == "direct" else 1
+        self.layers: list[tuple[Callable[[Tensor], Tensor], Tensor, int]] = []
         for p in graph.projections:
             target = graph[p.target]
             assert target.neuron is not None
-            pools = not target.neuron.leak.all()
-            threshold = float(target.neuron.threshold)
-            self.layers.append((None if pools else torch.from_numpy(_dense(graph, p)), threshold, p))
+            if not target.neuron.leak.all():  # a maximum: pooled where it is emitted
+                run, threshold, pools = self.layers[-1]
+                self.layers[-1] = (run, threshold, pools + 1)
+                continue
+            threshold = torch.tensor(float(target.neuron.threshold))  # a tensor, or each value would be compiled for
+            self.layers.append((self._multiply(graph, p), threshold, 0))
 
     @torch.inference_mode()
     def __call__(self, x: np.ndarray, n_steps: int) -> np.ndarray:
         """(n_samples, n_outputs) spike counts."""
-        s = torch.from_numpy(x.astype(np.float32))
-        n = len(x)
-        s = s.unsqueeze(0).expand(n_steps, *s.shape) if s.ndim == 4 else s.transpose(0, 1)
-        for i, (weight, threshold, p) in enumerate(self.layers):
-            flat = s.flatten(0, 1) if i or s.ndim != 5 else s[0]  # the first layer sees the same picture in every step
-            if weight is None:
-                s = F.max_pool2d(flat, 2).unflatten(0, (n_steps, n))
-                continue
-            if weight.ndim == 4:
-                current = F.conv2d(flat, weight, padding=p.padding)
-            else:
-                current = F.linear(flat.flatten(1), weight)
-            s = self._fire(current, threshold, n_steps, n)
-        return s.sum(0).flatten(1).numpy()
+        s = torch.from_numpy(x)
+        if self.levels > 1:
+            s = torch.round(s.double() * self.levels)
+        s = s.to(self.dtype)
+        s = s[None] if s.ndim in (2, 4) else s.transpose(0, 1)  # a picture is the same in every step
+        for multiply, threshold, pools in self.layers:
+            flat = s.flatten(0, 1)
+            flat = flat.contiguous(memory_format=self.layout) if flat.ndim == 4 else flat.contiguous()
+            current = multiply(flat).unflatten(0, (len(s), -1))
+            s = self.fire(current, threshold, n_steps, pools, self.dtype)
+        return s.sum(0, dtype=torch.float32).flatten(1).numpy()
+
+    def _multiply(self, graph: SynapticGraph, p: Csr | SharedCsr) -> Callable[[Tensor], Tensor]:
+        weight = torch.from_numpy(dense_weight(graph, p))
+        padding = list(p.padding) if isinstance(p, SharedCsr) else []
+        if self.kind == "int8":
+            return self._in_int8(weight.to(torch.int8), padding, graph[p.source].shape)
+        weight = weight.to(self.dtype)
+        if weight.ndim == 4:
+            weight = weight.contiguous(memory_format=self.layout)
+            return lambda s: F.conv2d(s, weight, padding=padding)
+        return lambda s: F.linear(s.flatten(1), weight)
 
     @staticmethod
-    def _fire(current: torch.Tensor, threshold: float, n_steps: int, n: int) -> torch.Tensor:
-        steps = current.unflatten(0, (-1, n))
-        v = torch.zeros_like(steps[0])
-        spikes = torch.empty((n_steps, *v.shape))
-        for t in range(n_steps):
-            v += steps[t if len(steps) > 1 else 0]
-            torch.ge(v, threshold, out=spikes[t])
-            v.sub_(spikes[t], alpha=threshold)
-        return spikes
+    def _in_int8(weight: Tensor, padding: list[int], source: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+        ones, zeros, ops = torch.ones(len(weight)), torch.zeros(len(weight), dtype=torch.int64), torch.ops.onednn
+        if weight.ndim == 4:
+            packed = ops.qconv_prepack(weight, ones, 1.0, 0, [1, 1], padding, [1, 1], 1, None)
+            geometry = ([1, 1], padding, [1, 1], 1)
+            return lambda s: ops.qconv2d_pointwise(
+                s, 1.0, 0, packed, ones, zeros, None, *geometry, 1.0, 0, torch.float32, "none", [], ""
+            )
+        packed = ops.qlinear_prepack(weight, None)
+        return lambda s: ops.qlinear_pointwise(
+            s.flatten(1), 1.0, 0, packed, ones, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+        )
 
 
-def _dense(graph: SynapticGraph, p: Csr | SharedCsr) -> np.ndarray:
+def dense_weight(graph: SynapticGraph, p: Csr | SharedCsr) -> np.ndarray:
+    """A projection's weights with all their zeros, as PyTorch takes them."""
     source, target = graph[p.source], graph[p.target]
     if isinstance(p, SharedCsr):
         weight = np.zeros((target.shape[0], source.shape[0], *p.kernel), np.float32)

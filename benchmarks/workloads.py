@@ -1,5 +1,6 @@
 """Synthetic networks of the sizes that benchmarks are quoted for, thresholds set to a firing rate of 7 %."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -14,8 +15,11 @@ from gossamer.compiler import (
     Network,
     Population,
     SynapticGraph,
+    canonicalize,
     gate,
     integrate_and_fire,
+    projection_to_maps,
+    quantize,
     to_synaptic_graph,
 )
 from gossamer.simulator import simulate
@@ -41,7 +45,7 @@ def w1(sparsity: float) -> tuple[SynapticGraph, np.ndarray]:
 
 @cache
 def w2(sparsity: float) -> tuple[SynapticGraph, np.ndarray]:
-    """VGG-16 on 32 x 32 x 3 with max pooling over spikes and a dense first layer, and 16 real-valued samples."""
+    """VGG-16 on 32 x 32 x 3 with max pooling over spikes and a dense first layer, and 64 real-valued samples."""
     rng = np.random.default_rng(2)
     populations = [Population(name="in", shape=(3, 32, 32), kind="input")]
     connections = []
@@ -60,7 +64,7 @@ def w2(sparsity: float) -> tuple[SynapticGraph, np.ndarray]:
         populations.append(Population(name=name, shape=(n_out, height, width), neuron=integrate_and_fire(1.0)))
         convolution = Conv2d(weight=weight, padding=(kernel // 2, kernel // 2))
         connections.append(Connection(source=populations[-2].name, target=name, maps=(convolution,)))
-    x = rng.random((16, 3, 32, 32), np.float32)
+    x = rng.random((64, 3, 32, 32), np.float32)
     return at_rate(_network("w2", populations, connections, InputCoding()), x[:4]), x
 
 
@@ -78,6 +82,30 @@ def at_rate(graph: SynapticGraph, x: np.ndarray) -> SynapticGraph:
             rate = simulate(_up_to(graph, i), x).spike_rate(population.name)
             low, high = (threshold, high) if rate > RATE else (low, threshold)
     return graph
+
+
+@cache
+def quantized(make: Callable[[float], tuple[SynapticGraph, np.ndarray]], sparsity: float) -> SynapticGraph:
+    """A workload in 8-bit integers."""
+    graph, _ = make(sparsity)
+    connections = tuple(
+        Connection(
+            source=q.source,
+            target=q.target,
+            maps=projection_to_maps(q, graph[q.source].shape, graph[q.target].shape),
+            delay=q.delay,
+        )
+        for q in graph.projections
+    )
+    network = Network(
+        name=graph.name,
+        populations=graph.populations,
+        connections=connections,
+        output=graph.output,
+        n_steps=graph.n_steps,
+        coding=graph.coding,
+    )
+    return to_synaptic_graph(quantize(canonicalize(network)))
 
 
 def _up_to(graph: SynapticGraph, last: int) -> SynapticGraph:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -104,6 +104,7 @@ class BitPlan:
                 self.first[p.name] = n
                 n += p.n_neurons
         self.n_words = n * self.n_slots
+        self.scratch: SimpleQueue[Array] = SimpleQueue()  # memory of blocks that are done, for blocks to come
         self.targets = [self._target(p) for p in graph.populations if p.kind != "input"]
 
     @property
@@ -195,22 +196,26 @@ class BitPlan:
         )
 
 
+@lru_cache(maxsize=2)  # a graph is often run again: on the next samples, with another number of threads
+def plan_bits(plan: Plan, largest: int) -> BitPlan:
+    """A graph turned around, for inputs up to `largest`."""
+    return BitPlan(plan, largest)
+
+
 class BitEngine:
-    """Final. Runs blocks of at most 64 samples, of the graphs that `why_not` lets pass.
+    """Final. Runs blocks of at most 64 samples.
 
     Args:
-        plan: The graph, prepared.
+        plan: The graph, turned around.
         names: Populations whose spikes to keep.
-        largest: The largest magnitude that the input population emits.
     """
 
     name: Final = "bits"
 
-    def __init__(self, plan: Plan, names: list[str], largest: int) -> None:
-        self.plan, self.names = BitPlan(plan, largest), names
+    def __init__(self, plan: BitPlan, names: list[str]) -> None:
+        self.plan, self.names = plan, names
         self.pool: ThreadPoolExecutor | None = None
         self.n_threads = 1
-        self.scratch: SimpleQueue[Array] = SimpleQueue()  # memory of blocks that are done, for blocks to come
 
     def load(self) -> None:
         """Call every kernel on nothing, so that compiling or loading it is not counted as simulation."""
@@ -219,7 +224,7 @@ class BitEngine:
             self.plan, np.empty((0, self.plan.n_steps, source.n_neurons), np.int32), False, self._words(), self
         )
         run.load()
-        self.scratch.put(run.words)
+        self.plan.scratch.put(run.words)
 
     @contextmanager
     def sharing(self, n_threads: int) -> Iterator[None]:
@@ -251,7 +256,7 @@ class BitEngine:
             readout=run.emitted(output, self.plan.plan.population(output.name).number),
             spikes={name: self._recorded(run, name) for name in self.names},
         )
-        self.scratch.put(run.words)
+        self.plan.scratch.put(run.words)
         return block
 
     def _recorded(self, run: "_BitRun", name: str) -> Array:
@@ -262,7 +267,7 @@ class BitEngine:
 
     def _words(self) -> Array:
         try:
-            return self.scratch.get_nowait()
+            return self.plan.scratch.get_nowait()
         except Empty:
             return np.zeros(self.plan.n_words, np.uint64)
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..compiler import Array, SynapticGraph
 from ..hwmodels import EVENT_NAMES
-from .activity import Activity, Layer
-from .bit_engine import LANES, BitEngine, why_not
+from .activity import Activity
+from .bit_engine import LANES, BitEngine, plan_bits, why_not
 from .block import Block
 from .encode import encode, holds_steps, largest_number
 from .errors import SimulationError
@@ -95,7 +95,7 @@ def simulate(
         arithmetic=graph.arithmetic,
         n_samples=len(x),
         n_steps=steps,
-        layers=tuple(_layer(graph, p.name) for p in graph.populations),
+        layers=plan.layers,
         counts=counts,
         logits=logits_of(graph[graph.output], np.concatenate(readout)),
         labels=labels,
@@ -118,9 +118,9 @@ def _choose(plan: Plan, x: Array, engine: str, names: list[str]) -> EventEngine 
         return EventEngine(plan, names)
     reason = why_not(plan.graph)
     if reason is None:
-        bits = BitEngine(plan, names, largest_number(x, plan.graph.coding))
-        if bits.plan.fits:
-            return bits
+        bits = plan_bits(plan, largest_number(x, plan.graph.coding))
+        if bits.fits:
+            return BitEngine(bits, names)
         reason = "sums that may leave 32 bits"
     if engine == "auto":
         return EventEngine(plan, names)
@@ -207,20 +207,3 @@ def _check_memory(graph: SynapticGraph, n_steps: int) -> int:
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _layer(graph: SynapticGraph, name: str) -> Layer:
-    p = graph[name]
-    incoming = [q for q in graph.projections if q.target == name]
-    n_variables = 0 if p.kind == "input" else 2 + (p.neuron is not None and p.neuron.has_current)
-    return Layer(
-        name=name,
-        kind=p.kind,
-        n_neurons=p.n_neurons,
-        n_synapses=graph.n_synapses(name),
-        n_weights=graph.n_weights(name),
-        weight_bytes=sum(q.weights.nbytes for q in incoming),
-        index_bytes=sum(q.index_bytes for q in incoming),
-        unrolled_bytes=graph.memory(name)[1],
-        state_bytes=4 * n_variables * p.n_neurons,
-    )

@@ -1,7 +1,7 @@
 """What the engine needs of a graph, prepared once: coefficients by group, tap lists by segment, fan-outs."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..compiler import (
     broadcast,
     pooled_shape,
 )
+from .activity import Layer
 from .kernels import push_convolution, push_csr, push_csr_delayed, update_float, update_integer
 
 Number = np.float32 | np.int32 | np.int64 | np.uint8
@@ -132,6 +133,11 @@ class Plan:
         return {p.name: i for i, p in enumerate(self.populations)}
 
     @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """What an activity says of each population."""
+        return tuple(_layer(self.graph, p.name) for p in self.graph.populations)
+
+    @cached_property
     def input_is_immediate(self) -> bool:
         """True if a constant input gives constant currents: no cycle, and no delay behind the input."""
         source = self.populations[self.row(self.graph.input.name)]
@@ -154,6 +160,7 @@ def _longest_delay(graph: SynapticGraph, p: Population) -> int:
     return max((q.max_delay for q in graph.projections if q.target == p.name), default=0)
 
 
+@lru_cache(maxsize=2)  # a graph is often run again: on the next samples, with another number of threads
 def plan_graph(graph: SynapticGraph, n_steps: int) -> Plan:
     """Prepare a graph for runs of n_steps."""
     projections = {id(p): _plan_projection(graph, p) for p in graph.projections}
@@ -269,4 +276,21 @@ def _shared(p: SharedCsr, source: tuple[int, ...], target: tuple[int, ...]) -> t
         out_channels,
         offset.astype(np.int32),
         p.weights,
+    )
+
+
+def _layer(graph: SynapticGraph, name: str) -> Layer:
+    p = graph[name]
+    incoming = [q for q in graph.projections if q.target == name]
+    n_variables = 0 if p.kind == "input" else 2 + (p.neuron is not None and p.neuron.has_current)
+    return Layer(
+        name=name,
+        kind=p.kind,
+        n_neurons=p.n_neurons,
+        n_synapses=graph.n_synapses(name),
+        n_weights=graph.n_weights(name),
+        weight_bytes=sum(q.weights.nbytes for q in incoming),
+        index_bytes=sum(q.index_bytes for q in incoming),
+        unrolled_bytes=graph.memory(name)[1],
+        state_bytes=4 * n_variables * p.n_neurons,
     )
