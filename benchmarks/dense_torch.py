@@ -3,6 +3,7 @@
 float32 and bfloat16 in NCHW or channels-last, and 8-bit integers through oneDNN (channels-last), which sums exactly.
 """
 
+import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -38,15 +39,13 @@ class DenseTorch:
         graph: A workload; of integers for kind "int8".
         kind: "float32", "bfloat16" or "int8".
         layout: "nchw" or "nhwc", of pictures.
-        compiled: Compile the neurons' loop (needs a C++ compiler).
+    The neurons' loop is compiled where there is a C++ compiler.
     """
 
-    def __init__(
-        self, graph: SynapticGraph, kind: str = "float32", layout: str = "nchw", *, compiled: bool = True
-    ) -> None:
+    def __init__(self, graph: SynapticGraph, kind: str = "float32", layout: str = "nchw") -> None:
         self.kind, self.layout = kind, LAYOUTS[layout]
         self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.uint8}[kind]
-        self.fire = torch.compile(fire, dynamic=False) if compiled else fire
+        self.fire = torch.compile(fire, dynamic=False) if shutil.which("g++") else fire
         self.levels = graph.coding.levels if graph.arithmetic == "int" and graph.coding.kind == "direct" else 1
         self.layers: list[tuple[Callable[[Tensor], Tensor], Tensor, int]] = []
         for p in graph.projections:
