@@ -113,7 +113,7 @@ def main() -> None:
         (graph, x), whole = make(sparsity), quantized(make, sparsity)
         for n in (64, 1):
             lines += _section(
-                f"{make.__name__.upper()}, {sparsity:.0%} sparse, {n} samples",
+                f"{make.__name__.upper()}, {sparsity:.0%} sparse, {n} sample{'s' * (n > 1)}",
                 runners(graph, whole),
                 x[:n],
                 options.rounds,

@@ -3,8 +3,10 @@
 import numpy as np
 
 from ..compiler import Array
-from ..hwmodels import EVENT_NAMES, EventCounts, neuron_events, synapse_events
+from ..hwmodels import EVENT_NAMES
 from .plan import Plan, ProjectionPlan
+
+SPIKES = EVENT_NAMES.index("spikes")
 
 
 class Counter:
@@ -20,26 +22,17 @@ class Counter:
 
     def emitted(self, name: str, first_step: int, events: Array) -> None:
         """Events (n,) of a population in n steps."""
-        self._steps(name, first_step, len(events))[:, EVENT_NAMES.index("spikes")] += events
+        self._steps(name, first_step, len(events))[:, SPIKES] += events
 
     def visited(self, q: ProjectionPlan, first_step: int, visits: Array) -> None:
         """Synapses (n,) of a projection that the events of n steps visit."""
-        event = {"macs" if q.multiplies else "synaptic_ops": 1}
-        n_targets = self.plan.population(q.target).n_neurons
-        per_visit = synapse_events(**event, bytes_per_weight=q.bytes_per_weight, n_targets=n_targets)
-        self._steps(q.target, first_step, len(visits))[:] += visits[:, None] * _row(per_visit)
+        self._steps(q.target, first_step, len(visits))[:] += visits[:, None] * q.per_visit
 
     def updated(self, n_samples: int) -> None:
         """Every neuron but those of the input, once in each step of each sample."""
         for row, p in enumerate(self.plan.populations):
-            if p.kind != "input":
-                updates = neuron_events(neuron_updates=p.n_neurons * n_samples, n_state_variables=p.n_state_variables)
-                self.counts[row] += _row(updates)
+            self.counts[row] += n_samples * p.per_step
 
     def _steps(self, name: str, first_step: int, n: int) -> Array:
         step = first_step % self.plan.n_steps
         return self.counts[self.plan.row(name), step : step + n]
-
-
-def _row(counts: EventCounts) -> Array:
-    return np.array(list(counts.to_dict().values()), np.int64)

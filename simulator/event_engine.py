@@ -42,9 +42,12 @@ class EventEngine:
 
     def load(self) -> None:
         """Run no sample at all, so that compiling kernels, or loading them, is not counted as simulation."""
+        if tuple(self.names) in self.plan.loaded:
+            return
         source = self.plan.population(self.plan.graph.input.name)
         n_block = 1 if self.plan.graph.is_recurrent else self.plan.n_steps
         _EventRun(self.plan, np.empty((0, n_block, source.n_neurons), source.number), False, self.names).run()
+        self.plan.loaded.add(tuple(self.names))
 
     def sharing(self, n_threads: int) -> AbstractContextManager[None]:
         """Blocks are run by one thread each."""

@@ -18,6 +18,7 @@ from ..compiler import (
     broadcast,
     pooled_shape,
 )
+from ..hwmodels import EventCounts, neuron_events, synapse_events
 from .activity import Layer
 from .kernels import push_convolution, push_csr, push_csr_delayed, update_float, update_integer
 
@@ -27,14 +28,16 @@ KEEP = {"subtract": 1, "zero": 0, "none": 1}
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ProjectionPlan:
-    """A projection with its kernel's arguments."""
+    """A projection with its kernel's arguments.
+
+    per_visit: (n_events,) what an event that visits a synapse counts as.
+    """
 
     source: str
     target: str
     delay: int
-    multiplies: bool
-    bytes_per_weight: int
     fan_out: Array
+    per_visit: Array
     kernel: Any
     arguments: tuple[Any, ...]
 
@@ -45,7 +48,10 @@ class ProjectionPlan:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PopulationPlan:
-    """A population with its update's arguments. longest_delay: of any synapse that leads into it, in steps."""
+    """A population with its update's arguments.
+
+    longest_delay: of any synapse that leads into it, in steps. per_step: (n_events,) what a step of a sample counts as.
+    """
 
     name: str
     kind: str
@@ -55,6 +61,7 @@ class PopulationPlan:
     integer: bool
     emits_numbers: bool
     longest_delay: int
+    per_step: Array
     outgoing: tuple[ProjectionPlan, ...]
     coefficients: tuple[Any, ...] = field(default=())
 
@@ -62,11 +69,6 @@ class PopulationPlan:
     def n_neurons(self) -> int:
         """Number of neurons."""
         return len(self.bias)
-
-    @property
-    def n_state_variables(self) -> int:
-        """Numbers that one update reads and writes: v, and u where it outlives its step."""
-        return 2 if self.neuron is not None and self.neuron.has_current else 1
 
     @property
     def number(self) -> type[Number]:
@@ -119,6 +121,7 @@ class Plan:
     graph: SynapticGraph
     populations: tuple[PopulationPlan, ...]
     n_steps: int
+    loaded: set[tuple[str, ...]] = field(default_factory=set)  # what was recorded when kernels were loaded for it
 
     def population(self, name: str) -> PopulationPlan:
         """By name."""
@@ -184,9 +187,23 @@ def _plan_population(graph: SynapticGraph, p: Population, outgoing: tuple[Projec
         integer=integer,
         emits_numbers=emits_numbers,
         longest_delay=_longest_delay(graph, p),
+        per_step=_per_step(p),
         outgoing=outgoing,
         coefficients=() if p.neuron is None else _coefficients(p, p.neuron, bias, integer),
     )
+
+
+def _per_step(p: Population) -> Array:
+    """Every neuron is updated, but for those of an input; v is state, and u where it outlives its step."""
+    if p.kind == "input":
+        return _row(EventCounts())
+    n_variables = 2 if p.neuron is not None and p.neuron.has_current else 1
+    return _row(neuron_events(neuron_updates=p.n_neurons, n_state_variables=n_variables))
+
+
+def _row(counts: EventCounts) -> Array:
+    """Counts in the order of EVENT_NAMES."""
+    return np.array(list(counts.to_dict().values()), np.int64)
 
 
 def _coefficients(p: Population, n: Neuron, bias: Array, integer: bool) -> tuple[Any, ...]:
@@ -230,13 +247,14 @@ def _by_group(p: Population, arrays: list[Array], number: type) -> list[Array]:
 def _plan_projection(graph: SynapticGraph, p: Projection) -> ProjectionPlan:
     source, target = graph[p.source].shape, graph[p.target].shape
     kernel, arguments = _shared(p, source, target) if isinstance(p, SharedCsr) else _explicit(p, source)
+    event = {"macs" if graph.is_graded(p) else "synaptic_ops": 1}
+    per_visit = synapse_events(**event, bytes_per_weight=p.weights.itemsize, n_targets=graph[p.target].n_neurons)
     return ProjectionPlan(
         source=p.source,
         target=p.target,
         delay=p.delay,
-        multiplies=graph.is_graded(p),
-        bytes_per_weight=p.weights.itemsize,
         fan_out=graph.fan_out(p),
+        per_visit=_row(per_visit),
         kernel=kernel,
         arguments=arguments,
     )
