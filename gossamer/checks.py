@@ -22,7 +22,7 @@ from .files import file_kind
 from .hwmodels import GossamerError
 from .report.numbers import count
 from .report.optional import optional_package
-from .simulator import SpikeComparison, compare_spikes, load_activity, run_reference, simulate
+from .simulator import SpikeComparison, compare_spikes, load_activity, run_reference, simulate, why_not_bits
 
 BLOCK = 64  # samples at a time: the reference and torch keep every spike
 
@@ -37,18 +37,22 @@ class Check:
 
 
 def integers_agree(network: Network, x: Array, *, weight_bits: int = 8) -> list[Check]:
-    """Quantized, the engine, the plain reference and PyTorch must emit the same spikes, every one.
+    """Quantized, both engines, the plain reference and PyTorch must emit the same spikes, every one.
 
     Args:
         network: Float32, as trained.
         x: (n_samples, *shape) values in [0, 1].
     """
     integer = quantize(canonicalize(network), weight_bits=weight_bits)
-    names = {"reference": "the plain reference", "torch": "PyTorch (integer-exact evaluation)"}
+    names = {
+        "reference": "the plain reference",
+        "torch": "PyTorch (integer-exact evaluation)",
+        "bits": "the bit-parallel engine",
+    }
     return [
         Check(
             passed=found.equal,
-            text=f"{weight_bits}-bit network: the engine's spikes equal those of {names[other]} on {len(x):,} samples: "
+            text=f"{weight_bits}-bit network: the event engine's spikes equal those of {names[other]} on {len(x):,} samples: "
             f"{count(found.n_compared)} neuron-steps compared, {_difference(found)}",
         )
         for other, (found, _) in _against_engine(integer, integer, x).items()
@@ -62,7 +66,7 @@ def floats_measured(network: Network, x: Array) -> list[Check]:
         Check(
             passed=True,
             measured=True,
-            text=f"float32 network: engine and {names[other]} differ in {count(found.n_different)} of "
+            text=f"float32 network: event engine and {names[other]} differ in {count(found.n_different)} of "
             f"{count(found.n_compared)} neuron-steps ({100 * found.share_different:.4g} %) and in {n_predictions} of "
             f"{len(x):,} predictions",
         )
@@ -120,21 +124,24 @@ def files_whole(paths: Sequence[Path]) -> list[Check]:
 
 
 def _against_engine(network: Network, in_torch: Network, x: Array) -> dict[str, tuple[SpikeComparison, int]]:
-    """Differing spikes and predictions of the engine and each other executor.
+    """Differing spikes and predictions of the event engine and each other executor.
 
     in_torch: what PyTorch runs: the network, or the one that it was compiled from.
     """
     graph = to_synaptic_graph(network)
     emitting = [p.name for p in graph.populations if p.kind != "readout"]
     nothing = SpikeComparison(n_compared=0, n_different=0, first=None)
-    found = {"reference": (nothing, 0), "torch": (nothing, 0)}
+    found: dict[str, tuple[SpikeComparison, int]] = {}
     for start in range(0, len(x), BLOCK):
         block = x[start : start + BLOCK]
-        run, plain = simulate(graph, block, record=emitting), run_reference(network, block)
+        run, plain = simulate(graph, block, record=emitting, engine="event"), run_reference(network, block)
         others = {"reference": (plain.spikes, plain.logits), "torch": _in_torch(in_torch, block)}
+        if why_not_bits(graph) is None:
+            words = simulate(graph, block, record=emitting, engine="bits")
+            others["bits"] = words.spikes, words.logits
         for name, (spikes, logits) in others.items():
             kept = {population: spikes[population] for population in emitting}
-            comparison, n_predictions = found[name]
+            comparison, n_predictions = found.get(name, (nothing, 0))
             comparison += compare_spikes(run.spikes, kept, first_sample=start)
             n_predictions += int((run.logits.argmax(1) != logits.argmax(1)).sum())
             found[name] = comparison, n_predictions

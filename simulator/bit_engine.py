@@ -38,7 +38,7 @@ EXTRA_BYTES = 1 << 20  # currents from numbers that are made before they are use
 NARROW, WIDE = np.iinfo(np.int16).max, np.iinfo(np.int32).max
 
 
-def why_not(graph: SynapticGraph) -> str | None:
+def why_not_bits(graph: SynapticGraph) -> str | None:
     """What keeps a graph from running on this engine, or None."""
     if graph.arithmetic != "int":
         return "float32 arithmetic: only integers add up in any order"

@@ -11,7 +11,7 @@ import numpy as np
 from ..compiler import Array, SynapticGraph
 from ..hwmodels import EVENT_NAMES
 from .activity import Activity
-from .bit_engine import LANES, BitEngine, plan_bits, why_not
+from .bit_engine import LANES, BitEngine, plan_bits, why_not_bits
 from .block import Block
 from .encode import encode, holds_steps, largest_number
 from .errors import SimulationError
@@ -116,7 +116,7 @@ def _choose(plan: Plan, x: Array, engine: str, names: list[str]) -> EventEngine 
         raise SimulationError("GSM-404", "no such engine", where="engine", found=engine, expected=expected)
     if engine == "event" or (engine == "auto" and len(x) < WORTH_BITS):
         return EventEngine(plan, names)
-    reason = why_not(plan.graph)
+    reason = why_not_bits(plan.graph)
     if reason is None:
         bits = plan_bits(plan, largest_number(x, plan.graph.coding))
         if bits.fits:

@@ -9,7 +9,7 @@ from strategies import networks, samples
 
 from gossamer.compiler import CompileError, canonicalize, quantize, to_synaptic_graph
 from gossamer.simulator import run_reference, simulate
-from gossamer.simulator.bit_engine import why_not
+from gossamer.simulator.bit_engine import why_not_bits
 
 thorough = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -38,7 +38,7 @@ def test_engine_equals_reference_in_integers(network, seed, per, bits):
     for unroll in (False, True):
         graph = to_synaptic_graph(network, unroll=unroll)
         for engine in ("event", "bits"):
-            if engine == "event" or why_not(graph) is None:
+            if engine == "event" or why_not_bits(graph) is None:
                 assert_same(trace, simulate(graph, x, record=("*",), threads=2, engine=engine), network)
 
 

@@ -30,7 +30,7 @@ from gossamer.compiler import (
     to_synaptic_graph,
 )
 from gossamer.simulator import SimulationError, run_reference, simulate
-from gossamer.simulator.bit_engine import BitPlan, why_not
+from gossamer.simulator.bit_engine import BitPlan, why_not_bits
 from gossamer.simulator.kernels import bits
 from gossamer.simulator.plan import plan_graph
 from gossamer.simulator.rows import rows_by_target
@@ -252,8 +252,8 @@ def test_why_not_names_cycles_and_delays_of_synapses():
         ),
         delay=1,
     )
-    assert "cycle" in why_not(compile_network(replace(flat, connections=(*flat.connections, loop)), weight_bits=8))
+    assert "cycle" in why_not_bits(compile_network(replace(flat, connections=(*flat.connections, loop)), weight_bits=8))
     delayed = in_a_row([1, 2], 3)
     maps = (Dense(weight=np.ones((1, 2), np.int8), delays=np.array([[0, 1]])),)
     delayed = replace(delayed, connections=(replace(delayed.connections[0], maps=maps),))
-    assert "delays" in why_not(compile_network(delayed))
+    assert "delays" in why_not_bits(compile_network(delayed))
