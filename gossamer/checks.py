@@ -52,8 +52,8 @@ def integers_agree(network: Network, x: Array, *, weight_bits: int = 8) -> list[
     return [
         Check(
             passed=found.equal,
-            text=f"{weight_bits}-bit network: the event engine's spikes equal those of {names[other]} on {len(x):,} samples: "
-            f"{count(found.n_compared)} neuron-steps compared, {_difference(found)}",
+            text=f"{weight_bits}-bit network: the event engine's spikes equal those of {names[other]} on "
+            f"{len(x):,} samples: {count(found.n_compared)} neuron-steps compared, {_difference(found)}",
         )
         for other, (found, _) in _against_engine(integer, integer, x).items()
     ]
