@@ -52,7 +52,7 @@ def legend(result: "Result") -> list[tuple[str, str]]:
     energies = [e for fact in result.facts for e in fact["energy_pj_per_sample"].values()]
     missing = sorted({event for e in energies for event in e["unpriced"]})
     return [
-        ("clean", f"share of the {result.n_test:,} held-out test images that the event engine classifies correctly"),
+        ("clean", f"share of the {result.n_test:,} held-out test images that the engine classifies correctly"),
         (
             "PGD",
             f"the same of {result.n_checked:,} of them under a white-box attack: PGD, eps "
