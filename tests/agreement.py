@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import assume
 
-from gossamer.compiler import CompileError, canonicalize
+from gossamer.compiler import CompileError, canonicalize, quantize
 
 
 def in_canonical_form(network):
@@ -11,6 +11,16 @@ def in_canonical_form(network):
         return canonicalize(network)
     except CompileError as error:
         if error.code != "GSM-301":  # a bias for the current and one for the membrane
+            raise
+        return assume(False)
+
+
+def in_integers(network, weight_bits, per):
+    """Quantized, unless integers cannot express it, as where a threshold is below half a unit."""
+    try:
+        return quantize(in_canonical_form(network), weight_bits=weight_bits, per=per)
+    except CompileError as error:
+        if error.code not in ("GSM-302", "GSM-207"):
             raise
         return assume(False)
 
