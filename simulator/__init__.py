@@ -3,7 +3,7 @@
 from .activity import Activity as Activity
 from .activity import Layer as Layer
 from .activity import load_activity as load_activity
-from .bit_engine import why_not_bits as why_not_bits
+from .bit_plan import why_not_bits as why_not_bits
 from .encode import encode as encode
 from .engine import available_cores as available_cores
 from .engine import simulate as simulate

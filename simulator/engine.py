@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, get_args
 
@@ -11,7 +11,8 @@ import numpy as np
 from ..compiler import Array, SynapticGraph
 from ..hwmodels import EVENT_NAMES
 from .activity import Activity
-from .bit_engine import LANES, BitEngine, plan_bits, why_not_bits
+from .bit_engine import BitEngine
+from .bit_plan import plan_bits, why_not_bits
 from .block import Block
 from .encode import encode, holds_steps, largest_number
 from .errors import SimulationError
@@ -60,9 +61,10 @@ def simulate(
     plan = plan_graph(graph, steps)
     n_threads = threads or available_cores()
     chosen = _choose(plan, x, engine, names)
-    per_block = (
-        LANES if isinstance(chosen, BitEngine) else max(1, min(32, block_bytes // n_bytes, -(-len(x) // n_threads)))
-    )
+    if isinstance(chosen, BitEngine):
+        per_block = chosen.plan.n_samples
+    else:
+        per_block = max(1, min(32, block_bytes // n_bytes, -(-len(x) // n_threads)))
     if not graph.reset_between_samples:  # one stream
         per_block = len(x)
     blocks = [(a, min(a + per_block, len(x))) for a in range(0, len(x), per_block)]
@@ -74,20 +76,15 @@ def simulate(
     # Threads take blocks; where there are fewer blocks than threads, those of the bit engine share the work in each.
     n_outer = min(n_threads, len(blocks))
     n_inner = n_threads // n_outer if isinstance(chosen, BitEngine) else 1
-    with chosen.sharing(n_inner), ThreadPoolExecutor(n_outer) as pool:
-        futures = [pool.submit(_run_block, chosen, plan, x[a:b], a) for a, b in blocks]
-        try:
-            for (_, done), future in zip(blocks, futures, strict=True):
-                block = future.result()
-                counts += block.counts
-                readout.append(block.readout)
-                for name in names:
-                    recorded[name].append(block.spikes[name])
-                if progress is not None:
-                    progress(done, len(x))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    with chosen.sharing(n_inner):
+        done = _in_order(lambda a, b: _run_block(chosen, plan, x[a:b], a), blocks, n_outer)
+        for (_, n_done), block in zip(blocks, done, strict=True):
+            counts += block.counts
+            readout.append(block.readout)
+            for name in names:
+                recorded[name].append(block.spikes[name])
+            if progress is not None:
+                progress(n_done, len(x))
     seconds = time.perf_counter() - started
     return Activity(
         graph=graph.name,
@@ -133,11 +130,25 @@ def _choose(plan: Plan, x: Array, engine: str, names: list[str]) -> EventEngine 
     )
 
 
+def _in_order(run: Callable[[int, int], Block], blocks: list[tuple[int, int]], n_threads: int) -> Iterator[Block]:
+    """Run blocks on threads; on this one, if it is to be one: a thread takes longer to start than a sample may to run."""
+    if n_threads == 1:
+        yield from (run(a, b) for a, b in blocks)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        futures = [pool.submit(run, a, b) for a, b in blocks]
+        try:
+            yield from (future.result() for future in futures)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
 def _run_block(engine: EventEngine | BitEngine, plan: Plan, x: Array, first_sample: int) -> Block:
     graph = plan.graph
     integer = graph.arithmetic == "int"
-    coded = encode(x, graph.coding, graph.input.shape, plan.n_steps, integer=integer, first_sample=first_sample)
-    return engine.run(*coded)
+    options = {"integer": integer, "first_sample": first_sample, "as_bytes": True}
+    return engine.run(*encode(x, graph.coding, graph.input.shape, plan.n_steps, **options))
 
 
 def _check_call(

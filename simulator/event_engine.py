@@ -46,7 +46,8 @@ class EventEngine:
             return
         source = self.plan.population(self.plan.graph.input.name)
         n_block = 1 if self.plan.graph.is_recurrent else self.plan.n_steps
-        _EventRun(self.plan, np.empty((0, n_block, source.n_neurons), source.number), False, self.names).run()
+        number = source.number if source.emits_numbers else np.uint8
+        _EventRun(self.plan, np.empty((0, n_block, source.n_neurons), number), False, self.names).run()
         self.plan.loaded.add(tuple(self.names))
 
     def sharing(self, n_threads: int) -> AbstractContextManager[None]:
@@ -62,7 +63,7 @@ class EventEngine:
         run = _EventRun(self.plan, inputs, constant and self.plan.input_is_immediate, self.names)
         run.run()
         return Block(
-            counts=run.counter.counts,
+            counts=run.counter.counts(n_samples),
             readout=run.readout.reshape(n_samples, n_steps, -1),
             spikes={name: run.spikes[name].reshape(n_samples, n_steps, *graph[name].shape) for name in self.names},
         )
@@ -103,7 +104,6 @@ class _EventRun:
                     self._record(population, first_step, events)
                     for projection in population.outgoing:
                         self._push(projection, first_step, events)
-        self.counter.updated(self.n * (self.n_steps // self.plan.n_steps))
 
     def _current_of(self, p: PopulationPlan) -> Array:
         if p.name not in self.current:
@@ -163,13 +163,16 @@ class _EventRun:
         if self.constant and q.source == self.plan.graph.input.name:
             current[:, 1:] = current[:, :1]
             visits = np.repeat(visits, self.n_steps)
-        self.counter.visited(q, first_step, visits)
+        self.counter.visits[q.index, self._steps_from(first_step, len(visits))] += visits
 
     def _count_spikes(self, p: PopulationPlan, first_step: int, events: _Events) -> None:
         spikes = np.diff(events.starts, axis=1).sum(axis=0)
         if self.constant and p.kind == "input":
             spikes = np.repeat(spikes, self.n_steps)
-        self.counter.emitted(p.name, first_step, spikes)
+        self.counter.spikes[self.plan.row(p.name), self._steps_from(first_step, len(spikes))] += spikes
+
+    def _steps_from(self, first_step: int, n: int) -> slice:
+        return slice(first_step % self.plan.n_steps, first_step % self.plan.n_steps + n)
 
     def _record(self, p: PopulationPlan, first_step: int, events: _Events) -> None:
         if p.name in self.spikes:

@@ -18,7 +18,7 @@ from ..compiler import (
     broadcast,
     pooled_shape,
 )
-from ..hwmodels import EventCounts, neuron_events, synapse_events
+from ..hwmodels import EVENT_NAMES, EventCounts, neuron_events, synapse_events
 from .activity import Layer
 from .kernels import push_convolution, push_csr, push_csr_delayed, update_float, update_integer
 
@@ -30,9 +30,10 @@ KEEP = {"subtract": 1, "zero": 0, "none": 1}
 class ProjectionPlan:
     """A projection with its kernel's arguments.
 
-    per_visit: (n_events,) what an event that visits a synapse counts as.
+    index: among the graph's projections. per_visit: (n_events,) what an event that visits a synapse counts as.
     """
 
+    index: int
     source: str
     target: str
     delay: int
@@ -120,6 +121,7 @@ class Plan:
 
     graph: SynapticGraph
     populations: tuple[PopulationPlan, ...]
+    projections: tuple[ProjectionPlan, ...]
     n_steps: int
     loaded: set[tuple[str, ...]] = field(default_factory=set)  # what was recorded when kernels were loaded for it
 
@@ -134,6 +136,21 @@ class Plan:
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {p.name: i for i, p in enumerate(self.populations)}
+
+    @cached_property
+    def per_visit(self) -> Array:
+        """(n_projections, n_events) what an event that visits a synapse counts as."""
+        return np.array([q.per_visit for q in self.projections], np.int64).reshape(-1, len(EVENT_NAMES))
+
+    @cached_property
+    def per_step(self) -> Array:
+        """(n_populations, n_events) what a step of a sample counts as."""
+        return np.stack([p.per_step for p in self.populations])
+
+    @cached_property
+    def target_rows(self) -> Array:
+        """(n_projections,) position of the population that each leads into."""
+        return np.array([self.row(q.target) for q in self.projections], np.int64)
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -166,12 +183,12 @@ def _longest_delay(graph: SynapticGraph, p: Population) -> int:
 @lru_cache(maxsize=2)  # a graph is often run again: on the next samples, with another number of threads
 def plan_graph(graph: SynapticGraph, n_steps: int) -> Plan:
     """Prepare a graph for runs of n_steps."""
-    projections = {id(p): _plan_projection(graph, p) for p in graph.projections}
+    projections = tuple(_plan_projection(graph, i, p) for i, p in enumerate(graph.projections))
     populations = []
     for p in graph.populations:
-        outgoing = tuple(projections[id(q)] for q in graph.projections if q.source == p.name)
+        outgoing = tuple(q for q in projections if q.source == p.name)
         populations.append(_plan_population(graph, p, outgoing))
-    return Plan(graph, tuple(populations), n_steps)
+    return Plan(graph, tuple(populations), projections, n_steps)
 
 
 def _plan_population(graph: SynapticGraph, p: Population, outgoing: tuple[ProjectionPlan, ...]) -> PopulationPlan:
@@ -244,12 +261,13 @@ def _by_group(p: Population, arrays: list[Array], number: type) -> list[Array]:
     return [np.ravel(np.broadcast_to(a, p.shape)).astype(number) for a in arrays]
 
 
-def _plan_projection(graph: SynapticGraph, p: Projection) -> ProjectionPlan:
+def _plan_projection(graph: SynapticGraph, index: int, p: Projection) -> ProjectionPlan:
     source, target = graph[p.source].shape, graph[p.target].shape
     kernel, arguments = _shared(p, source, target) if isinstance(p, SharedCsr) else _explicit(p, source)
     event = {"macs" if graph.is_graded(p) else "synaptic_ops": 1}
     per_visit = synapse_events(**event, bytes_per_weight=p.weights.itemsize, n_targets=graph[p.target].n_neurons)
     return ProjectionPlan(
+        index=index,
         source=p.source,
         target=p.target,
         delay=p.delay,
@@ -289,10 +307,11 @@ def _shared(p: SharedCsr, source: tuple[int, ...], target: tuple[int, ...]) -> t
         np.array([*source[1:], *pooled]),
         np.array(target),
         np.array([*p.kernel, *p.stride, *p.padding, *p.dilation]),
+        int(offset.min(initial=0)),
         p.row_start,
         segment,
         out_channels,
-        offset.astype(np.int32),
+        (offset - offset.min(initial=0)).astype(np.uint32),
         p.weights,
     )
 

@@ -1,89 +1,141 @@
 """Synapses by target: what the bit-parallel kernels pull from. Built without a loop over neurons or taps.
 
-A convolution's rows are shared by all pixels that see the same taps: one class for the inside, others for the borders.
+A convolution's rows, one for each output channel, are shared by all its pixels: its source is laid out in planes with
+borders of zeros, in which the sources of one tap lie at one distance from every pixel.
 """
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
-from ..compiler import Array, Projection, Shape, SharedCsr, SynapticGraph, index_dtype, list_synapses, pooled_shape
+from ..compiler import Array, Projection, SharedCsr, SynapticGraph, index_dtype, list_synapses, pooled_shape
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Planes:
+    """How a source is laid out: every `stride`-th pixel in a plane of its own, one plane for each of the `phases`.
+
+    shape: of the source, (channels, height, width). used: height and width of what is laid out of it. stride: of the
+    output, in source pixels. phases: (n_phases, 2) the first pixel of each plane. before: rows of zeros above and columns
+    to the left. plane: height and width of a plane.
+    """
+
+    shape: tuple[int, int, int]
+    used: tuple[int, int]
+    stride: tuple[int, int]
+    phases: Array
+    before: tuple[int, int]
+    plane: tuple[int, int]
+
+    @property
+    def size(self) -> int:
+        """Places in all planes."""
+        return self.shape[0] * len(self.phases) * prod(self.plane)
+
+    def arguments(self, unit: int) -> tuple[object, ...]:
+        """Of the kernel `lay_out`, for `unit` numbers in each place."""
+        return (self.shape, self.used, unit, self.phases, self.stride, self.before, self.plane)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal where two projections may read the same planes."""
+        return (self.shape, self.used, self.stride, self.phases.tobytes(), self.before, self.plane)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rows:
-    """The synapses of one projection, by target neuron (channel o, pixel).
+    """The synapses of one projection, by target: an output channel, or a neuron where there are no planes.
 
-    class_of, base: (n_pixels,) int32 class of a target pixel, and int64 place that its sources are relative to.
-    row_start: (n_classes * n_channels + 1,) int64; row class * n_channels + o. places: (n,) int32 flat source neurons
-    relative to the base, in the source's order within a row. weights: (n,) as in the projection.
+    row_start: (n_targets + 1,) int64. places: (n,) int32 source neurons, or places in its planes as the output's first
+    pixel sees them; within a row in the order of the source's neurons. weights: (n,) as in the projection.
     """
 
-    class_of: Array
-    base: Array
+    planes: Planes | None
     row_start: Array
     places: Array
     weights: Array
 
 
-def rows_by_target(graph: SynapticGraph, p: Projection) -> Rows:
+def rows_by_target(graph: SynapticGraph, p: Projection, *, by_neuron: bool) -> Rows:
     """Turn a projection around.
 
-    Pixels are those of the target if it is a picture, else there is one.
+    Args:
+        by_neuron: every target neuron has a row of its own. False, for a shared projection: every output channel.
     """
-    source, target = graph[p.source].shape, graph[p.target].shape
-    return _shared(p, source, target) if isinstance(p, SharedCsr) else _explicit(p, source, target)
+    if by_neuron or not isinstance(p, SharedCsr):
+        return _explicit(graph, p)
+    return _shared(graph, p)
 
 
-def _explicit(p: Projection, source: Shape, target: Shape) -> Rows:
-    sources, targets, weights, _ = list_synapses(p, source, target)
-    n_channels, n_pixels = target[0], int(np.prod(target[1:]))
-    row = targets % n_pixels * n_channels + targets // n_pixels
-    order = np.argsort(row.astype(index_dtype(n_pixels * n_channels)), kind="stable")
+def _explicit(graph: SynapticGraph, p: Projection) -> Rows:
+    source, target = graph[p.source], graph[p.target]
+    sources, targets, weights, _ = list_synapses(p, source.shape, target.shape)
+    order = np.lexsort((sources, targets)) if p.pool != (1, 1) else _sorted(targets, target.n_neurons)
     return Rows(
-        class_of=np.arange(n_pixels, dtype=np.int32),
-        base=np.zeros(n_pixels, np.int64),
-        row_start=_starts(np.bincount(row, minlength=n_pixels * n_channels)),
+        planes=None,
+        row_start=_starts(targets, target.n_neurons),
         places=sources[order].astype(np.int32),
         weights=weights[order],
     )
 
 
-def _shared(p: SharedCsr, source: Shape, target: Shape) -> Rows:
+def _shared(graph: SynapticGraph, p: SharedCsr) -> Rows:
+    source, target = graph[p.source].shape, graph[p.target].shape
     pooled = pooled_shape(source, p.pool, p.name)
-    row_class, row_sees, rows = _along(p, 0, target[1], pooled[1])
-    column_class, column_sees, columns = _along(p, 1, target[2], pooled[2])
-    order = np.argsort(p.out_channels, kind="stable")  # 16 bits: sorted by counting
-    out, ky, kx, weights = p.out_channels[order], p.ky[order], p.kx[order], p.weights[order]
-    channel = np.repeat(np.arange(len(p.row_start) - 1), np.diff(p.row_start))[order]
-    step_y, step_x = p.dilation[0] * p.pool[0], p.dilation[1] * p.pool[1]
-    place = ((channel * source[1] + ky.astype(np.int64) * step_y) * source[2] + kx.astype(np.int64) * step_x).astype(
-        np.int32
+    channel = np.repeat(np.arange(len(p.row_start) - 1), np.diff(p.row_start))
+    stride = (p.stride[0] * p.pool[0], p.stride[1] * p.pool[1])
+    # Where taps lie, relative to the first source pixel of each stride; those of a pooled pixel are one tap each.
+    y, x = _taps(p, 0, p.ky), _taps(p, 1, p.kx)  # (n, pool height), (n, pool width)
+    y, x = (a.reshape(-1) for a in np.broadcast_arrays(y[:, :, None], x[:, None, :]))
+    n_each = p.pool[0] * p.pool[1]
+    out, channel, weights = p.out_channels.repeat(n_each), channel.repeat(n_each), p.weights.repeat(n_each)
+    row, column, phase, phases = y // stride[0], x // stride[1], *_phases(y % stride[0], x % stride[1], stride[1])
+    before = (max(0, -int(row.min(initial=0))), max(0, -int(column.min(initial=0))))
+    plane = (
+        target[1] + int(row.max(initial=0)) + before[0],
+        target[2] + int(column.max(initial=0)) + before[1],
     )
-    inside = np.add.outer(np.arange(p.pool[0]) * source[2], np.arange(p.pool[1])).reshape(-1).astype(np.int32)
-    counts, places, kept = [], [], []
-    for y in row_sees:
-        for x in column_sees:  # a class: the taps that its pixels see
-            seen = np.flatnonzero(y[ky] & x[kx])
-            counts.append(np.bincount(out[seen], minlength=target[0]) * inside.size)
-            places.append((place[seen][:, None] + inside).reshape(-1))
-            kept.append(weights[seen].repeat(inside.size))
+    planes = Planes(
+        shape=(source[0], source[1], source[2]),
+        used=(pooled[1] * p.pool[0], pooled[2] * p.pool[1]),
+        stride=stride,
+        phases=phases,
+        before=before,
+        plane=plane,
+    )
+    places = ((channel * len(phases) + phase) * plane[0] + row + before[0]) * plane[1] + column + before[1]
+    low_y, low_x = int(y.min(initial=0)), int(x.min(initial=0))
+    extent = (int(y.max(initial=0)) - low_y + 1, int(x.max(initial=0)) - low_x + 1)
+    order = _sorted(out, target[0])
+    if n_each > 1:  # taps stand in the order of the source's neurons, but not those that a pooled pixel became
+        rank = (channel * extent[0] + y - low_y) * extent[1] + x - low_x
+        order = np.lexsort((rank, out))
     return Rows(
-        class_of=np.add.outer(row_class * len(column_sees), column_class).reshape(-1).astype(np.int32),
-        base=np.add.outer(rows * source[2], columns).reshape(-1),
-        row_start=_starts(np.concatenate(counts)),
-        places=np.concatenate(places),
-        weights=np.concatenate(kept),
+        planes=planes,
+        row_start=_starts(out, target[0]),
+        places=places[order].astype(np.int32),
+        weights=weights[order],
     )
 
 
-def _along(p: SharedCsr, axis: int, n_out: int, n_in: int) -> tuple[Array, Array, Array]:
-    """Per output position its class and where in the source its taps begin; per class, which taps are inside."""
-    first = np.arange(n_out) * p.stride[axis] - p.padding[axis]
-    at = first[:, None] + np.arange(p.kernel[axis])[None, :] * p.dilation[axis]
-    sees, class_of = np.unique((at >= 0) & (at < n_in), axis=0, return_inverse=True)
-    return class_of.reshape(-1), sees, first * p.pool[axis]
+def _taps(p: SharedCsr, axis: int, k: Array) -> Array:
+    """(n, pool) source pixels that a tap sees, relative to the first of its output pixel's stride."""
+    first = (k.astype(np.int64) * p.dilation[axis] - p.padding[axis]) * p.pool[axis]
+    return np.add.outer(first, np.arange(p.pool[axis]))
 
 
-def _starts(counts: Array) -> Array:
+def _phases(y: Array, x: Array, width: int) -> tuple[Array, Array]:
+    """Which plane each tap lies in, and (n_phases, 2) the first pixel of each."""
+    found, phase = np.unique(y * width + x, return_inverse=True)
+    return phase.reshape(-1), np.stack(np.divmod(found, width), axis=1).astype(np.int64)
+
+
+def _sorted(rows: Array, n_rows: int) -> Array:
+    """Positions sorted by row, in their order within each; 16 bits are sorted by counting."""
+    return np.argsort(rows.astype(index_dtype(n_rows)), kind="stable")
+
+
+def _starts(rows: Array, n_rows: int) -> Array:
+    counts = np.bincount(rows, minlength=n_rows)
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])

@@ -4,7 +4,7 @@ A jitted function calls only jitted functions of its own file: Numba's cache doe
 Event lists: ids (n_samples, capacity) int32 holds, sample by sample, the neurons that emitted, in ascending order
 within a step; starts (n_samples, n_block + 1) int64 partitions them into the steps of the block. values, same
 layout, holds the numbers that graded or real-valued events carry; it is (n_samples, 0) for plain spikes.
-Currents: (n_samples, ring, n_neurons); step t lives in slot t % ring. bits.py has layouts of its own.
+Currents: (n_samples, ring, n_neurons); step t lives in slot t % ring. bits.py and planes.py have layouts of their own.
 """
 
 from .convolution import push_convolution as push_convolution

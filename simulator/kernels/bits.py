@@ -1,13 +1,15 @@
-"""Bit-parallel kernels: 64 samples are the bits of a word, and every target pulls the words of its sources.
+"""Bit-parallel kernels: eight steps of a neuron are the bits of a byte, and every target pulls the bytes of its sources.
 
-words: (n_neurons of all populations * n_slots,) uint64; neuron i emitted in step t, in sample l of the block, if bit l
-of words[i * n_slots + n_delays + t] is set. The n_delays slots before step 0 stay empty, for what arrives with a delay.
-numbers: (n_neurons, n_steps or 1, 64) int32, the same for a population that emits numbers.
-rows (of all projections into a population that carry spikes; see `Rows`): class_of, base (n_projections, n_pixels);
-base counts neurons of all populations; shift (n_projections,) n_delays - delay; first_row (n_projections,), row_start,
-places, weights: of one projection after the other.
+memory: uint8, all that a run holds. Where a population's bytes are laid out for a convolution, the sources of one tap
+lie at one distance from every output pixel, so that one weight is added to many pixels and steps at once.
+scale: samples of the block, which lie side by side wherever one value of one neuron is spoken of.
+tile: (index into TILES, rows, bytes in a row) of output that is summed in registers: a lane for each step of each byte,
+or one for all steps where nothing but constant numbers arrives.
+spikes (what arrives as bits, of all projections into a population; see `Rows`): memory, base, pitch (n_projections,)
+first byte of what is laid out, and bytes from a row to the next; first_row (n_projections,), row_start, places, weights:
+of one projection after the other; places count neurons. numbers: the same of what arrives as numbers, in elements.
 
-The two intrinsics are vector code of LLVM, which every CPU runs; AVX-512 adds to a word's 64 lanes in two instructions.
+The intrinsics are vector code of LLVM, which every CPU runs; AVX-512 adds to 32 lanes under a mask in two instructions.
 Each has a twin in plain Numba (`plain_...`), which tests hold against it.
 """
 
@@ -16,8 +18,12 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-LANES = 64
-_I1, _I32, _I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+STEPS = 8  # in a byte
+VECTOR_BITS = 512
+# Rows and vectors in a row: up to 16 vectors of sums stay in registers while a row's synapses pass by.
+TILES = ((1, 16), (2, 8), (4, 4), (8, 2), (1, 8), (2, 4), (1, 4), (4, 1), (1, 1))
+MOST_ROWS, MOST_BYTES = 8, 64  # of a tile
+_I1, _I8, _I32, _I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
 def _splat(builder, value, vector):
@@ -32,26 +38,46 @@ def _data(context, builder, signature, args, position):
     return context.make_array(signature.args[position])(context, builder, args[position]).data
 
 
-def _make_pull(n_words):
-    """sums[step, lane] += weight wherever the source emitted, for `n_words` steps at once, over a row's synapses."""
+def _at(builder, pointer, offset, vector):
+    """The address of a vector `offset` elements on."""
+    return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
+
+
+def _arithmetic(builder, number):
+    """Addition, subtraction and comparison by >= of a number type."""
+    if isinstance(number, types.Float):
+        return builder.fadd, builder.fsub, lambda a, b: builder.fcmp_ordered(">=", a, b)
+    return builder.add, builder.sub, lambda a, b: builder.icmp_signed(">=", a, b)
+
+
+def _make_pull(n_rows, n_vectors):
+    """sums[lane] += weight wherever the source emitted, over a row's synapses, for a tile of output.
+
+    fresh: sums start at 0, whatever they hold. source: bytes, or numbers of the type of sums, by which the weight is
+    multiplied.
+    """
 
     @intrinsic
-    def pull(typingctx, sums, words, base, n_slots, places, weights, first, last):
-        signature = types.void(sums, words, types.int64, types.int64, places, weights, types.int64, types.int64)
+    def pull(typingctx, sums, fresh, source, base, pitch, scale, places, weights, first, last):
+        i64 = types.int64
+        signature = types.void(sums, types.boolean, source, i64, i64, i64, places, weights, i64, i64)
 
         def codegen(context, builder, signature, args):
-            lane = context.get_value_type(signature.args[0].dtype)
-            # Vectors of 512 bits: masks are then loaded as they are, and all sums of a row stay in registers.
-            width = 512 // lane.width
-            vector, mask = ir.VectorType(lane, width), ir.VectorType(_I1, width)
-            per_word = LANES // width
+            number = signature.args[0].dtype
+            lane, n_bytes = context.get_value_type(number), number.bitwidth // 8
+            n_lanes = VECTOR_BITS // number.bitwidth
+            vector, mask = ir.VectorType(lane, n_lanes), ir.VectorType(_I1, n_lanes)
+            add, _, _ = _arithmetic(builder, number)
+            as_bits = signature.args[2].dtype == types.uint8
+            multiply = builder.fmul if isinstance(number, types.Float) else builder.mul
             sums = builder.bitcast(_data(context, builder, signature, args, 0), vector.as_pointer())
-            words = builder.bitcast(_data(context, builder, signature, args, 1), ir.IntType(width).as_pointer())
-            places, weights = (_data(context, builder, signature, args, i) for i in (4, 5))
-            base, n_slots, first, last = args[2], args[3], args[6], args[7]
-            slots = [builder.gep(sums, [ir.Constant(_I64, i)]) for i in range(n_words * per_word)]
-            align = lane.width // 8
-            start = [builder.load(slot, align=align) for slot in slots]
+            memory = builder.gep(_data(context, builder, signature, args, 2), [args[3]])
+            places, weights = (_data(context, builder, signature, args, i) for i in (6, 7))
+            pitch, scale, first, last = args[4], args[5], args[8], args[9]
+            rows = [builder.mul(pitch, ir.Constant(_I64, r)) for r in range(n_rows)]
+            slots = [builder.gep(sums, [ir.Constant(_I64, i)]) for i in range(n_rows * n_vectors)]
+            zero = ir.Constant(vector, None)
+            start = [builder.select(args[1], zero, builder.load(slot, align=n_bytes)) for slot in slots]
             entry = builder.block
             head, body, end = (builder.append_basic_block(name) for name in ("head", "body", "end"))
             builder.branch(head)
@@ -63,24 +89,31 @@ def _make_pull(n_words):
                 phi.add_incoming(value, entry)
             builder.cbranch(builder.icmp_signed("<", j, last), body, end)
             builder.position_at_end(body)
-            place = builder.sext(builder.load(builder.gep(places, [j])), _I64)
-            at = builder.mul(builder.mul(builder.add(base, place), n_slots), ir.Constant(_I64, per_word))
+            place = builder.load(builder.gep(places, [j]))
+            place = (builder.sext if signature.args[6].dtype.signed else builder.zext)(place, _I64)
+            source = builder.gep(memory, [builder.mul(place, scale)])
+            block = ir.IntType(n_lanes) if as_bits else vector
             weight = builder.load(builder.gep(weights, [j]))
-            if weight.type.width < lane.width:
+            if weight.type != lane:
                 weight = builder.sext(weight, lane)
             weight = _splat(builder, weight, vector)
             new = []
-            for i, value in enumerate(old):
-                bits = builder.load(builder.gep(words, [builder.add(at, ir.Constant(_I64, i))]), align=width // 8)
-                fired = builder.bitcast(bits, mask)
-                new.append(builder.select(fired, builder.add(value, weight), value))
+            for r in range(n_rows):
+                row = builder.bitcast(builder.gep(source, [rows[r]]), block.as_pointer())
+                for q in range(n_vectors):
+                    value = old[r * n_vectors + q]
+                    here = builder.load(builder.gep(row, [ir.Constant(_I64, q)]), align=1 if as_bits else n_bytes)
+                    if as_bits:
+                        new.append(builder.select(builder.bitcast(here, mask), add(value, weight), value))
+                    else:
+                        new.append(add(value, multiply(weight, here)))
             j.add_incoming(builder.add(j, ir.Constant(_I64, 1)), body)
             for phi, value in zip(old, new, strict=True):
                 phi.add_incoming(value, body)
             builder.branch(head)
             builder.position_at_end(end)
             for slot, value in zip(slots, old, strict=True):
-                builder.store(value, slot, align=align)
+                builder.store(value, slot, align=n_bytes)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -88,272 +121,484 @@ def _make_pull(n_words):
     return pull
 
 
-_pull_8, _pull_4, _pull_2, _pull_1 = (_make_pull(n) for n in (8, 4, 2, 1))
+_pull_1x16, _pull_2x8, _pull_4x4, _pull_8x2, _pull_1x8, _pull_2x4, _pull_1x4, _pull_4x1, _pull_1x1 = (
+    _make_pull(*shape) for shape in TILES
+)
 
 
-@intrinsic
-def _fire(typingctx, v, sums, offset, fire_at, drop, keep, leak):
-    """One step of 64 integrate-and-fire lanes: v <- (v & leak) + sums[offset:]; fired = v >= fire_at;
-    where fired v <- (v & keep) - drop. Returns the word of the lanes that fired.
+def _load_by_step(builder, sums, vector, n_bytes):
+    """Eight vectors of lanes (byte, step), as eight vectors, one for each step, of lanes (byte).
 
-    v: (64,) int16 or int32. sums: no wider. fire_at, drop, keep, leak: of v's type; keep, leak: 0 or -1.
+    Three times, what is even goes to the first half and what is odd to the second: the lowest bit of a lane's number
+    becomes its highest.
     """
-    signature = types.uint64(v, sums, types.int64, v.dtype, v.dtype, v.dtype, v.dtype)
+    whole = [builder.load(builder.gep(sums, [ir.Constant(_I64, i)]), align=n_bytes) for i in range(STEPS)]
+    pick = ir.VectorType(_I32, vector.count)
+    even = ir.Constant(pick, [2 * i for i in range(vector.count)])
+    odd = ir.Constant(pick, [2 * i + 1 for i in range(vector.count)])
+    for _ in range(3):
+        pairs = [(whole[i], whole[i + 1]) for i in range(0, STEPS, 2)]
+        whole = [builder.shuffle_vector(a, b, part) for part in (even, odd) for a, b in pairs]
+    return whole
+
+
+def _make_fire(constant, wraps):
+    """Eight steps of as many integrate-and-fire neurons as a vector of sums has lanes:
+    v <- v * leak + (current + bias); fired = v >= fire_at; where fired v <- v * keep - drop.
+
+    sums: current, from `offset` on: lanes (byte, step), or (byte) if it is constant. v: from `at` on, no narrower than
+    sums; it is `start` if these are the first steps. out: from `out_at` on, a byte each, of which bit t says that it fired in step t, if steps has bit t. bias, late,
+    fire_at, drop, keep, leak: of v's type; of whole numbers leak and keep are masks, 0 or -1, of floats factors.
+    wraps: as Loihi does it: v, drop, fire_at and biases are in 1/64 unit, current + bias wraps into (-2^23, 2^23], and
+    v, to which `late` is added then, is clipped to +-(2^23 - 1). 32 bits hold all that 24 can become in a step.
+    """
+
+    @intrinsic
+    def fire(typingctx, sums, offset, v, at, first, out, out_at, steps, start, bias, late, fire_at, drop, keep, leak):
+        i64, n = types.int64, v.dtype
+        signature = types.void(sums, i64, v, i64, types.boolean, out, i64, types.uint8, n, n, n, n, n, n, n)
+
+        def codegen(context, builder, signature, args):
+            given, number = signature.args[0].dtype, signature.args[2].dtype
+            n_lanes = VECTOR_BITS // given.bitwidth
+            vector = ir.VectorType(context.get_value_type(given), n_lanes)
+            wide = ir.VectorType(context.get_value_type(number), n_lanes)
+            flags = ir.VectorType(_I8, n_lanes)
+            add, subtract, reaches = _arithmetic(builder, number)
+            scaled = builder.fmul if isinstance(number, types.Float) else builder.and_
+            sums = _at(builder, _data(context, builder, signature, args, 0), args[1], vector)
+            if constant:
+                currents = [builder.load(sums, align=given.bitwidth // 8)] * STEPS
+            else:
+                currents = _load_by_step(builder, sums, vector, given.bitwidth // 8)
+            v = _at(builder, _data(context, builder, signature, args, 2), args[3], wide)
+            out = _at(builder, _data(context, builder, signature, args, 5), args[6], flags)
+            start, bias, late, fire_at, drop, keep, leak = (_splat(builder, a, wide) for a in args[8:])
+            wrapping = wraps and number == types.int32  # no other type is run so
+            if wrapping:
+                top, mask, six = (ir.Constant(wide, [n] * n_lanes) for n in ((1 << 23) - 1, (1 << 24) - 1, 6))
+            x = builder.select(args[4], start, builder.load(v, align=number.bitwidth // 8))
+            seen = ir.Constant(flags, None)
+            for t, current in enumerate(currents):
+                if given.bitwidth < number.bitwidth:
+                    current = builder.sext(current, wide)
+                if wrapping:
+                    current = add(builder.shl(current, six), bias)
+                    current = subtract(builder.and_(add(current, top), mask), top)
+                    x = add(add(scaled(x, leak), current), late)
+                    x = builder.select(reaches(x, top), top, x)
+                    x = builder.select(reaches(subtract(ir.Constant(wide, None), top), x), builder.neg(top), x)
+                else:
+                    x = add(scaled(x, leak), add(current, bias))
+                fires = reaches(x, fire_at)
+                x = builder.select(fires, subtract(scaled(x, keep), drop), x)
+                bit = ir.Constant(flags, [ir.Constant(_I8, (1 << t) - 256 * (t == 7))] * n_lanes)
+                seen = builder.or_(seen, builder.select(fires, bit, ir.Constant(flags, None)))
+            builder.store(x, v, align=number.bitwidth // 8)
+            builder.store(builder.and_(seen, _splat(builder, args[7], flags)), out, align=1)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return fire
+
+
+_fire, _fire_constant = _make_fire(False, False), _make_fire(True, False)
+_fire_wrapping, _fire_constant_wrapping = _make_fire(False, True), _make_fire(True, True)
+
+
+@intrinsic
+def _by_step(typingctx, sums, offset):
+    """Turn eight vectors of lanes (byte, step), from `offset` on, into lanes (step, byte)."""
+    signature = types.void(sums, types.int64)
 
     def codegen(context, builder, signature, args):
-        lane = context.get_value_type(signature.args[0].dtype)
-        narrow = context.get_value_type(signature.args[1].dtype)
-        vector, added = ir.VectorType(lane, LANES), ir.VectorType(narrow, LANES)
-        v_at = builder.bitcast(_data(context, builder, signature, args, 0), vector.as_pointer())
-        sums = builder.gep(_data(context, builder, signature, args, 1), [args[2]])
-        x = builder.load(builder.bitcast(sums, added.as_pointer()), align=narrow.width // 8)
-        if narrow.width < lane.width:
-            x = builder.sext(x, vector)
-        fire_at, drop, keep, leak = (_splat(builder, a, vector) for a in args[3:])
-        old = builder.load(v_at, align=lane.width // 8)
-        x = builder.add(builder.and_(old, leak), x)
-        fired = builder.icmp_signed(">=", x, fire_at)
-        x = builder.select(fired, builder.sub(builder.and_(x, keep), drop), x)
-        builder.store(x, v_at, align=lane.width // 8)
-        return builder.bitcast(fired, _I64)
+        number = signature.args[0].dtype
+        vector = ir.VectorType(context.get_value_type(number), VECTOR_BITS // number.bitwidth)
+        sums = _at(builder, _data(context, builder, signature, args, 0), args[1], vector)
+        for i, value in enumerate(_load_by_step(builder, sums, vector, number.bitwidth // 8)):
+            builder.store(value, builder.gep(sums, [ir.Constant(_I64, i)]), align=number.bitwidth // 8)
+        return context.get_dummy_value()
 
     return signature, codegen
 
 
 @intrinsic
-def _popcount(typingctx, word):
-    """Bits that are set, as int64."""
-    signature = types.int64(types.uint64)
+def _count_steps(typingctx, memory, first, n, totals):
+    """totals[t] += how many of n bytes from `first` on have bit t set. totals: (8,) int64."""
+    signature = types.void(memory, types.int64, types.int64, totals)
 
     def codegen(context, builder, signature, args):
-        return builder.ctpop(args[0])
+        n_lanes = 64
+        vector = ir.VectorType(_I8, n_lanes)
+        memory = builder.gep(_data(context, builder, signature, args, 0), [args[1]])
+        totals = _data(context, builder, signature, args, 3)
+        slots = [builder.gep(totals, [ir.Constant(_I64, t)]) for t in range(STEPS)]
+        start = [builder.load(slot) for slot in slots]
+        entry = builder.block
+        head, body, end = (builder.append_basic_block(name) for name in ("head", "body", "end"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        i = builder.phi(_I64)
+        i.add_incoming(ir.Constant(_I64, 0), entry)
+        old = [builder.phi(_I64) for _ in slots]
+        for phi, value in zip(old, start, strict=True):
+            phi.add_incoming(value, entry)
+        builder.cbranch(builder.icmp_signed("<", i, args[2]), body, end)
+        builder.position_at_end(body)
+        bytes_ = builder.load(_at(builder, memory, i, vector), align=1)
+        left = builder.sub(args[2], i)
+        whole = builder.icmp_signed(">=", left, ir.Constant(_I64, n_lanes))
+        few = builder.sub(builder.shl(ir.Constant(_I64, 1), builder.and_(left, ir.Constant(_I64, 63))), ir.Constant(_I64, 1))
+        inside = builder.select(whole, ir.Constant(_I64, -1), few)
+        new = []
+        for t, value in enumerate(old):
+            bit = ir.Constant(vector, [ir.Constant(_I8, (1 << t) - 256 * (t == 7))] * n_lanes)
+            is_set = builder.icmp_signed("!=", builder.and_(bytes_, bit), ir.Constant(vector, None))
+            new.append(builder.add(value, builder.ctpop(builder.and_(builder.bitcast(is_set, _I64), inside))))
+        i.add_incoming(builder.add(i, ir.Constant(_I64, n_lanes)), body)
+        for phi, value in zip(old, new, strict=True):
+            phi.add_incoming(value, body)
+        builder.branch(head)
+        builder.position_at_end(end)
+        for slot, value in zip(slots, old, strict=True):
+            builder.store(value, slot)
+        return context.get_dummy_value()
 
     return signature, codegen
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def plain_pull(sums, words, base, n_slots, n_steps, places, weights, first, last):
-    """What the pull intrinsics do, one lane after the other, for all steps."""
+def plain_pull(sums, memory, base, pitch, scale, places, weights, first, last, n_rows, n_bytes):
+    """What the pull intrinsics do to bytes, one lane after the other. n_bytes: in a row of the tile."""
     for j in range(first, last):
-        at = (base + places[j]) * n_slots
-        for t in range(n_steps):
-            word = words[at + t]
-            for lane in range(64):
-                if (word >> np.uint64(lane)) & np.uint64(1):
-                    sums[t * 64 + lane] += weights[j]
+        for r in range(n_rows):
+            for i in range(n_bytes):
+                byte = memory[base + places[j] * scale + r * pitch + i]
+                for t in range(8):
+                    if (byte >> t) & 1:
+                        sums[(r * n_bytes + i) * 8 + t] += weights[j]
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def plain_fire(v, sums, offset, fire_at, drop, keep, leak):
-    """What the intrinsic `_fire` does, one lane after the other."""
-    word = np.uint64(0)
-    for lane in range(64):
-        x = (v[lane] & leak) + sums[offset + lane]
-        if x >= fire_at:
-            x = (x & keep) - drop
-            word |= np.uint64(1) << np.uint64(lane)
-        v[lane] = x
-    return word
+def plain_multiply(sums, numbers, base, pitch, scale, places, weights, first, last, n_rows, n):
+    """What the pull intrinsics do to numbers, one lane after the other. n: in a row of the tile."""
+    for j in range(first, last):
+        for r in range(n_rows):
+            for i in range(n):
+                sums[r * n + i] += weights[j] * numbers[base + places[j] * scale + r * pitch + i]
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def pull_row(sums, words, base, n_slots, n_steps, places, weights, first, last):
-    """All steps of one row, in as few passes over its synapses as registers allow."""
-    t = np.int64(0)
-    while t < n_steps:
-        part, from_step = sums[t * 64 :], words[t:]
-        left = n_steps - t
-        if left >= 8 and sums.itemsize == 2:  # int32 sums would need twice the registers
-            _pull_8(part, from_step, base, n_slots, places, weights, first, last)
-            t += 8
-        elif left >= 4:
-            _pull_4(part, from_step, base, n_slots, places, weights, first, last)
-            t += 4
-        elif left >= 2:
-            _pull_2(part, from_step, base, n_slots, places, weights, first, last)
-            t += 2
-        else:
-            _pull_1(part, from_step, base, n_slots, places, weights, first, last)
-            t += 1
+def plain_fire(sums, constant, wraps, v, fired, bias, late, fire_at, drop, keep, leak):
+    """What the fire intrinsics do to whole numbers, one lane after the other."""
+    top = (1 << 23) - 1
+    for i in range(v.size):
+        byte = 0
+        for t in range(8):
+            current = np.int64(sums[i if constant else i * 8 + t])
+            if wraps:
+                current = (((current << 6) + bias + top) & ((1 << 24) - 1)) - top
+                x = min(max((v[i] & leak) + current + late, -top), top)
+            else:
+                x = (v[i] & leak) + (current + bias)
+            if x >= fire_at:
+                x = (x & keep) - drop
+                byte |= 1 << t
+            v[i] = x
+        fired[i] = byte
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def _sum_up(sums, words, n_slots, n_steps, o, pixel, n_channels, rows, extra, bias):
-    """The current of one target in all steps: bias, what came as numbers, and what spikes."""
-    class_of, base, shift, first_row, row_start, places, weights = rows
-    sums[:] = bias
-    for t in range(n_steps if extra.shape[0] else 0):
-        given = extra[min(t, extra.shape[0] - 1)]
-        part = sums[t * 64 : t * 64 + 64]
-        for lane in range(64):
-            part[lane] += given[lane]
-    for p in range(first_row.size):
-        row = first_row[p] + class_of[p, pixel] * n_channels + o
-        first, last = row_start[row], row_start[row + 1]
-        pull_row(sums, words[shift[p] :], base[p, pixel], n_slots, n_steps, places, weights, first, last)
+def plain_count(memory, first, n, totals):
+    """What the counting intrinsic does, one bit after the other."""
+    for i in range(first, first + n):
+        for t in range(8):
+            totals[t] += (memory[i] >> t) & 1
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", inline="always")
+def pull(tile, sums, fresh, source, base, pitch, scale, places, weights, first, last):
+    """A row's synapses into a tile of TILES."""
+    if tile == 0:
+        _pull_1x16(sums, fresh, source, base, pitch, scale, places, weights, first, last)
+    elif tile == 1:
+        _pull_2x8(sums, fresh, source, base, pitch, scale, places, weights, first, last)
+    elif tile == 2:
+        _pull_4x4(sums, fresh, source, base, pitch, scale, places, weights, first, last)
+    elif tile == 3:
+        _pull_8x2(sums, fresh, source, base, pitch, scale, places, weights, first, last)
+    elif tile == 4:
+        _pull_1x8(sums, fresh, source, base, pitch, scale, places, weights, first, last)
+    elif tile == 5:
+        _pull_2x4(sums, fresh, source, base, pitch, scale, places, weights, first, last)
+    elif tile == 6:
+        _pull_1x4(sums, fresh, source, base, pitch, scale, places, weights, first, last)
+    elif tile == 7:
+        _pull_4x1(sums, fresh, source, base, pitch, scale, places, weights, first, last)
+    else:
+        _pull_1x1(sums, fresh, source, base, pitch, scale, places, weights, first, last)
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", inline="always")
+def _sum_up(sums, scale, tile, o, y, x, spikes, numbers, n_steps):
+    """The current of one tile of channel o from all its sources. n_steps: numbers for each byte, 8 or 1."""
+    fresh = True
+    given, base, pitch, first_row, row_start, places, weights = numbers
+    for p in range(base.size):
+        a, b = row_start[first_row[p] + o], row_start[first_row[p] + o + 1]
+        start = base[p] + y * pitch[p] + x * n_steps
+        pull(tile, sums, fresh, given, start, pitch[p], scale * n_steps, places, weights, a, b)
+        fresh = False
+    memory, base, pitch, first_row, row_start, places, weights = spikes
+    for p in range(base.size):
+        a, b = row_start[first_row[p] + o], row_start[first_row[p] + o + 1]
+        pull(tile, sums, fresh, memory, base[p] + y * pitch[p] + x, pitch[p], scale, places, weights, a, b)
+        fresh = False
+    if fresh:
+        sums[:] = 0
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def _add_biases(sums, biases, tile, n_rows, n_bytes, first, width, n_steps):
+    """biases: of every byte; first: where the tile begins. n_rows, n_bytes: of the tile that are output."""
+    for r in range(n_rows):
+        for i in range(n_bytes):
+            for t in range(n_steps):
+                sums[(r * tile[2] + i) * n_steps + t] += biases[first + r * width + i]
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def _read_state(v, state, tile, n_rows, n_bytes, at, width):
+    for r in range(n_rows):
+        for i in range(n_bytes):
+            v[r * tile[2] + i] = state[at + r * width + i]
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def _write_state(v, state, tile, n_rows, n_bytes, at, width):
+    for r in range(n_rows):
+        for i in range(n_bytes):
+            state[at + r * width + i] = v[r * tile[2] + i]
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def _emit(memory, out, fired, tile, n_rows, n_bytes, width):
+    if n_bytes == width == tile[2]:
+        n_rows, n_bytes = 1, n_rows * n_bytes
+    for r in range(n_rows):
+        for i in range(n_bytes):
+            memory[out + r * width + i] = fired[r * tile[2] + i]
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def pull_and_fire(
-    words, n_slots, n_steps, out, channels, n_pixels, n_channels, rows, extra, bias, neuron, start, lanes, sums, v
-):
-    """Run some channels of an integrate-and-fire population over all steps, without leak and without wrapping.
+    memory, scale, height, width, channels, tile, spikes, numbers, n_steps, at_once, out, biases, neuron, wraps, state, first,
+    last, steps, sums, v, fired,
+):  # fmt: skip
+    """Run some channels of an integrate-and-fire population over eight steps.
 
-    out: first word of the population's own, at step 0. channels (2,): first and end. rows: see the module; each
-    (n_projections, ...). extra: (n_neurons of these channels, n_steps or 1 or 0, 64) int32 current from numbers.
-    bias: (n_neurons,) int32. neuron (n_groups, 4) int32: fire_at, drop, keep, leak; the last two 0 or -1.
-    start: (n_groups,) int32 membrane at the start. lanes: word with the bits of the block's samples.
-    sums (n_steps * 64,) and v (64,), int16 or int32: scratch, as wide as sums and membranes need.
+    height, width: of a channel, in bytes. channels (2,): first and end. at_once: channels of one tile each that are
+    alike, and that lie side by side in the registers in which they fire. n_steps: of which sums are different, 8, or 1
+    if they are constant. out: first byte of the population's own. biases: (n_channels, n_bytes of a channel) or
+    (n_channels, 0), on top of the channel's. neuron (n_channels, 7): membrane at the start, bias, late bias, fire_at, drop,
+    keep, leak, and wraps: see `_make_fire`. state: (n_bytes of the population,) membranes, read unless these are the
+    `first` steps and written unless they are the `last`. steps: byte with the bits of steps that there are. sums, v,
+    fired: scratch of a tile.
     """
-    per_group = n_channels * n_pixels // len(neuron)
-    for o in range(channels[0], channels[1]):
-        for pixel in range(n_pixels):
-            i = o * n_pixels + pixel
-            given = extra[i - channels[0] * n_pixels]
-            _sum_up(sums, words, n_slots, n_steps, o, pixel, n_channels, rows, given, bias[i])
-            g = i // per_group
-            v[:] = start[g]
-            number = v.dtype.type
-            fire_at, drop, keep, leak = (
-                number(neuron[g, 0]),
-                number(neuron[g, 1]),
-                number(neuron[g, 2]),
-                number(neuron[g, 3]),
-            )
-            for t in range(n_steps):
-                words[out + i * n_slots + t] = _fire(v, sums, t * 64, fire_at, drop, keep, leak) & lanes
+    number, n_lanes, steps = v.dtype.type, sums.size // 32, np.uint8(steps)
+    begins = bool(first)
+    if at_once > 1:
+        tile = (tile[0], 1, at_once * width)
+    in_tile = tile[1] * tile[2]
+    for o in range(channels[0], channels[1], at_once):
+        start, bias, late = number(neuron[o, 0]), number(neuron[o, 1]), number(neuron[o, 2])
+        fire_at, drop = number(neuron[o, 3]), number(neuron[o, 4])
+        keep, leak = number(neuron[o, 5]), number(neuron[o, 6])
+        n_here = min(at_once, channels[1] - o)
+        for y in range(0, height, tile[1]):
+            for x in range(0, width, tile[2]):
+                for c in range(n_here):
+                    _sum_up(sums[c * width * n_steps :], scale, tile[0], o + c, y, x, spikes, numbers, n_steps)
+                n_rows = min(tile[1], height - y)
+                n_bytes = min(tile[2], width - x) if at_once == 1 else n_here * width
+                at = (o * height + y) * width + x
+                # Whole vectors that lie together are written where they belong, others by way of `fired`.
+                whole = n_rows == tile[1] and n_bytes == tile[2] and in_tile % n_lanes == 0
+                direct, place = whole and (n_rows == 1 or n_bytes == width), out + at
+                if not first:
+                    _read_state(v, state, tile, n_rows, n_bytes, at, width)
+                if biases.shape[1]:
+                    _add_biases(sums, biases.reshape(-1), tile, n_rows, n_bytes, at, width, n_steps)
+                target = memory if direct else fired
+                for k in range(0, in_tile, n_lanes):
+                    j, to = np.int64(k), np.int64(place + k if direct else k)
+                    if n_steps == 1 and wraps:
+                        _fire_constant_wrapping(
+                            sums, j, v, j, begins, target, to, steps, start, bias, late, fire_at, drop, keep, leak
+                        )
+                    elif n_steps == 1:
+                        _fire_constant(
+                            sums, j, v, j, begins, target, to, steps, start, bias, late, fire_at, drop, keep, leak
+                        )
+                    elif wraps:
+                        _fire_wrapping(
+                            sums, j * 8, v, j, begins, target, to, steps, start, bias, late, fire_at, drop, keep, leak
+                        )
+                    else:
+                        _fire(
+                            sums, j * 8, v, j, begins, target, to, steps, start, bias, late, fire_at, drop, keep, leak
+                        )
+                if not last:
+                    _write_state(v, state, tile, n_rows, n_bytes, at, width)
+                if not direct:
+                    _emit(memory, out + at, fired, tile, n_rows, n_bytes, width)
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def pull_and_update(
-    words, n_slots, n_steps, out, channels, n_pixels, n_channels, rows, extra, bias, neuron, start, lanes, sums, v, u,
-    seen, to_membrane, voltage_first, reset_delay, fires,
+def update_integer(
+    current, n_steps, v, u, channels, per_channel, neuron, biases, to_membrane, voltage_first, reset_delay, fires, fired,
+    seen,
 ):  # fmt: skip
-    """As pull_and_fire for any neuron, in Loihi's arithmetic (see `update_integer`).
+    """Any neuron in Loihi's arithmetic over n_steps <= 8 (see `update_integer` of neurons.py).
 
-    neuron (n_groups, 5) int32: fire_at and drop in 1/64 unit, keep 0 or 1, leak and current decay in 1/4096.
-    start: in 1/64 unit. v, u: (64,) int64 scratch. seen: (n_neurons, n_steps, 64) int32 membranes if it does not fire.
+    current: (8, n) of n bytes of some channels (first, end). v, u: (n,) int64 in 1/64 unit, advanced. neuron
+    (n_channels, 7): membrane at the start, bias, fire_at, drop, keep, leak, decay; bias, fire_at and drop in 1/64 unit,
+    leak and decay in 1/4096, keep 0 or 1. biases: (n_channels, per_channel or 0) in units. fired: (n,) bytes, set.
+    seen: (n, 8) membranes, if it does not fire.
     """
     limit, mask = np.int64(1 << 23), np.int64((1 << 24) - 1)
-    per_group = n_channels * n_pixels // len(neuron)
-    no_bias = np.int32(0)
+    fired[:] = 0
     for o in range(channels[0], channels[1]):
-        for pixel in range(n_pixels):
-            i = o * n_pixels + pixel
-            given = extra[i - channels[0] * n_pixels]
-            _sum_up(sums, words, n_slots, n_steps, o, pixel, n_channels, rows, given, no_bias)
-            g = i // per_group
-            v[:] = start[g]
-            u[:] = 0
-            fire_at, drop, keep = np.int64(neuron[g, 0]), np.int64(neuron[g, 1]), np.int64(neuron[g, 2])
-            leak, decay, shift = np.int64(neuron[g, 3]), np.int64(neuron[g, 4]), np.int64(bias[i]) << 6
-            for t in range(n_steps):
-                word = np.uint64(0)
-                for lane in range(64):
-                    scaled = np.int64(sums[t * 64 + lane]) << 6
-                    if not to_membrane:
-                        scaled += shift
-                    old = u[lane]
-                    magnitude = (abs(old) * decay) >> 12
-                    scaled += magnitude if old >= 0 else -magnitude
-                    new = ((scaled + limit - 1) & mask) - (limit - 1)
-                    u[lane] = new
-                    before = v[lane]
-                    magnitude = (abs(before) * leak) >> 12
-                    x = (magnitude if before >= 0 else -magnitude) + (old if voltage_first else new)
-                    if to_membrane:
-                        x += shift
-                    x = min(max(x, 1 - limit), limit - 1)
-                    if reset_delay and before >= fire_at:
-                        x = keep * x - drop
-                    fired = x >= fire_at
-                    if fired and not reset_delay:
-                        x = keep * x - drop
-                    v[lane] = x
-                    word |= np.uint64(fired) << np.uint64(lane)
-                if fires:
-                    words[out + i * n_slots + t] = word & lanes
-                else:
-                    for lane in range(64):
-                        seen[i, t, lane] = v[lane]
-
-
-@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def pull_numbers(words, n_slots, n_steps, channels, n_pixels, n_channels, rows, extra, bias, sums, seen):
-    """Sums of a population without neurons: a join, or a readout. seen: (n_neurons, n_steps, 64) int32."""
-    for o in range(channels[0], channels[1]):
-        for pixel in range(n_pixels):
-            i = o * n_pixels + pixel
-            given = extra[i - channels[0] * n_pixels]
-            _sum_up(sums, words, n_slots, n_steps, o, pixel, n_channels, rows, given, bias[i])
-            for t in range(n_steps):
-                for lane in range(64):
-                    seen[i, t, lane] = sums[t * 64 + lane]
-
-
-@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def multiply(numbers, delay, channels, n_pixels, n_channels, class_of, base, row_start, places, weights, extra):
-    """Add weight x number to `extra` (n_neurons of these channels, n_steps or 1, 64), `delay` steps later.
-
-    numbers: (n_sources, n_steps or 1, 64) int32, the same in every step if there is one.
-    """
-    n_steps = extra.shape[1]
-    for o in range(channels[0], channels[1]):
-        for pixel in range(n_pixels):
-            here = extra[(o - channels[0]) * n_pixels + pixel]
-            row = class_of[pixel] * n_channels + o
-            for j in range(row_start[row], row_start[row + 1]):
-                there, weight = numbers[base[pixel] + places[j]], np.int32(weights[j])
-                for t in range(delay, n_steps):
-                    a, b = here[t], there[min(t - delay, there.shape[0] - 1)]
-                    for lane in range(64):
-                        a[lane] += weight * b[lane]
-
-
-@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def pack(x, words, first, n_slots):
-    """Spikes (n_samples, n_steps, n_neurons), 0 or not, as words; neuron i, step t at first + i * n_slots + t."""
-    n_samples, n_steps, n_neurons = x.shape
-    for t in range(n_steps):
-        for i in range(n_neurons):
-            words[first + i * n_slots + t] = 0
-        for lane in range(n_samples):
-            bit = np.uint64(1) << np.uint64(lane)
-            for i in range(n_neurons):
-                if x[lane, t, i] != 0:
-                    words[first + i * n_slots + t] |= bit
-
-
-@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def unpack(words, first, n_slots, x):
-    """Words as spikes (n_samples, n_steps, n_neurons) of 0 and 1."""
-    n_samples, n_steps, n_neurons = x.shape
-    for lane in range(n_samples):
+        bias, fire_at, drop = np.int64(neuron[o, 1]), np.int64(neuron[o, 2]), np.int64(neuron[o, 3])
+        keep, leak, decay = np.int64(neuron[o, 4]), np.int64(neuron[o, 5]), np.int64(neuron[o, 6])
+        first = (o - channels[0]) * per_channel
         for t in range(n_steps):
-            for i in range(n_neurons):
-                x[lane, t, i] = (words[first + i * n_slots + t] >> np.uint64(lane)) & np.uint64(1)
+            now = current[t, first : first + per_channel]
+            for i in range(per_channel):
+                shift = bias
+                if biases.shape[1]:
+                    shift += np.int64(biases[o, i]) << 6
+                scaled = np.int64(now[i]) << 6
+                if not to_membrane:
+                    scaled += shift
+                old = u[first + i]
+                magnitude = (abs(old) * decay) >> 12
+                scaled += magnitude if old >= 0 else -magnitude
+                new = ((scaled + limit - 1) & mask) - (limit - 1)
+                u[first + i] = new
+                before = v[first + i]
+                magnitude = (abs(before) * leak) >> 12
+                x = (magnitude if before >= 0 else -magnitude) + (old if voltage_first else new)
+                if to_membrane:
+                    x += shift
+                x = min(max(x, 1 - limit), limit - 1)
+                if reset_delay and before >= fire_at:
+                    x = keep * x - drop
+                fire = fires and x >= fire_at
+                if fire and not reset_delay:
+                    x = keep * x - drop
+                v[first + i] = x
+                if fires:
+                    fired[first + i] |= np.uint8(fire) << np.uint8(t)
+                else:
+                    seen[first + i, t] = x
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def count_words(words, first, n_slots, fan_outs, spikes, visits):
-    """Add up spikes (n_steps,), and visits (n_projections, n_steps) by fan-outs (n_projections, n_neurons)."""
-    n_projections, n_neurons = fan_outs.shape
-    for i in range(n_neurons):
-        for t in range(spikes.size):
-            n = _popcount(words[first + i * n_slots + t])
-            spikes[t] += n
-            for p in range(n_projections):
-                visits[p, t] += n * fan_outs[p, i]
+def update_float(
+    current, n_steps, v, u, channels, per_channel, neuron, biases, has_current, to_membrane, voltage_first, reset_delay,
+    fires, fired, seen,
+):  # fmt: skip
+    """As update_integer for float32, in the order of `update_float` of neurons.py."""
+    fired[:] = 0
+    for o in range(channels[0], channels[1]):
+        bias, fire_at, drop = neuron[o, 1], neuron[o, 2], neuron[o, 3]
+        keep, leak, decay = neuron[o, 4], neuron[o, 5], neuron[o, 6]
+        first = (o - channels[0]) * per_channel
+        for t in range(n_steps):
+            now = current[t, first : first + per_channel]
+            for i in range(per_channel):
+                shift = bias
+                if biases.shape[1]:
+                    shift += biases[o, i]
+                drive = now[i]
+                if not to_membrane:
+                    drive += shift
+                if has_current:
+                    old = u[first + i]
+                    new = decay * old + drive
+                    u[first + i] = new
+                    drive = old if voltage_first else new
+                before = v[first + i]
+                x = leak * before + drive
+                if to_membrane:
+                    x += shift
+                if reset_delay and before >= fire_at:
+                    x = keep * x - drop
+                fire = fires and x >= fire_at
+                if fire and not reset_delay:
+                    x = keep * x - drop
+                v[first + i] = x
+                if fires:
+                    fired[first + i] |= np.uint8(fire) << np.uint8(t)
+                else:
+                    seen[first + i, t] = x
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def count_numbers(numbers, fan_outs, spikes, visits):
-    """As count_words for numbers (n_neurons, n_steps, 64), of which those other than 0 are events."""
-    for i in range(len(numbers)):
-        for t in range(spikes.size):
-            n = 0
-            for lane in range(64):
-                n += numbers[i, t, lane] != 0
-            spikes[t] += n
-            for p in range(len(fan_outs)):
-                visits[p, t] += n * fan_outs[p, i]
+def pull_numbers(scale, height, width, channels, tile, spikes, numbers, n_steps, bias, biases, sums, shown):
+    """The sums themselves: of a join, of a readout, or for neurons of another kind.
+
+    bias: (n_channels,). biases, n_steps: as in pull_and_fire. shown: (n_bytes of these channels, 8).
+    """
+    for o in range(channels[0], channels[1]):
+        for y in range(0, height, tile[1]):
+            for x in range(0, width, tile[2]):
+                n_rows, n_bytes = min(tile[1], height - y), min(tile[2], width - x)
+                at = ((o - channels[0]) * height + y) * width + x
+                _sum_up(sums, scale, tile[0], o, y, x, spikes, numbers, n_steps)
+                if biases.shape[1]:
+                    _add_biases(sums, biases.reshape(-1), tile, n_rows, n_bytes, (o * height + y) * width + x, width, n_steps)
+                for r in range(n_rows):
+                    for i in range(n_bytes):
+                        for t in range(8):
+                            lane = (r * tile[2] + i) * n_steps + (t if n_steps > 1 else 0)
+                            shown[at + r * width + i, t] = sums[lane] + bias[o]
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def count(
+    memory, first, n_channels, n_bytes, scale, rows, usual, extra_start, extra_place, extra_weight, spikes, visits
+):
+    """Add up the spikes of eight steps, and the synapses that they visit.
+
+    first: byte of a population's. n_bytes: of a channel. usual (n_projections, n_channels): fan-out of most neurons of a
+    channel. extra_...: neurons with another one, and by how much: those of projection p from extra_start[p] on.
+    spikes: (8,) int64. visits: (n_all_projections, 8) int64, of which `rows` (n_projections,) are this population's.
+    """
+    n_projections = len(usual)
+    totals = np.empty(8, np.int64)
+    for c in range(n_channels):
+        totals[:] = 0
+        _count_steps(memory, np.int64(first + c * n_bytes), np.int64(n_bytes), totals)
+        for t in range(8):
+            spikes[t] += totals[t]
+        for p in range(n_projections):
+            fan_out = usual[p, c]
+            for t in range(8):
+                visits[rows[p], t] += fan_out * totals[t]
+    sums = np.empty(256, np.int32)
+    for p in range(n_projections):
+        start, last = extra_start[p], extra_start[p + 1]
+        for a in range(start, last, 1024):  # so few that 32 bits hold their sums
+            for x in range(0, scale, 32):
+                end = min(a + 1024, last)
+                left = min(scale - x, 32)
+                at = np.int64(first + x)
+                tile = 0 if left > 16 else 4 if left > 8 else 6 if left > 2 else 8
+                none, scaled = np.int64(0), np.int64(scale)
+                pull(tile, sums, True, memory, at, none, scaled, extra_place, extra_weight, np.int64(a), np.int64(end))
+                for i in range(left):
+                    for t in range(8):
+                        visits[rows[p], t] += sums[i * 8 + t]

@@ -9,7 +9,7 @@ from strategies import networks, samples
 
 from gossamer.compiler import canonicalize, to_synaptic_graph
 from gossamer.simulator import run_reference, simulate
-from gossamer.simulator.bit_engine import why_not_bits
+from gossamer.simulator.bit_plan import why_not_bits
 
 thorough = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 

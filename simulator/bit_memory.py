@@ -1,0 +1,155 @@
+"""Memory of the bit-parallel engine: what a block of so many samples is run in, and how sources are read there."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..compiler import Array, Projection, SharedCsr
+from .bit_plan import BitPlan, Target, emits_numbers
+from .kernels import bits, planes
+from .plan import Number
+from .rows import Planes, Rows
+
+WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+Copy = tuple[Callable[..., None], tuple[Any, ...]]  # a kernel and its arguments
+
+
+class BitMemory:
+    """Final. The bytes of one block: of every population that spikes, and of every source as its targets read it.
+
+    Args:
+        plan: What is to be run. n_samples: in the block.
+    data: uint8, a bit for each step. first: where a population's bytes (n_chunks, n_neurons, n_samples) begin.
+    copies, spikes: by target and chunk, what is to be laid out before it is run (or what runs it, of kernel "merge"), and the kernels' `spikes`.
+    tiles (by target and steps), at_once, biases, no_numbers, counting: further arguments of its kernel. cycles: that it takes, about.
+    """
+
+    def __init__(self, plan: BitPlan, n_samples: int) -> None:
+        self.plan, self.n_samples = plan, n_samples
+        self.first: dict[str, int] = {}
+        self._laid: dict[tuple[object, ...], int] = {}
+        self._scratch: dict[tuple[int, type, type], tuple[Array, Array, Array]] = {}
+        n, overhang = 0, 0  # tiles are read beyond what is output: nothing depends on it, but it must be there
+        for p in plan.graph.populations:
+            if not emits_numbers(plan.graph, p):
+                self.first[p.name] = n
+                n += plan.n_chunks * p.n_neurons * n_samples
+        for target in plan.targets:
+            for q, r in target.spikes if target.kernel != "merge" else ():
+                width = r.planes.plane[1] if r.planes else 1
+                overhang = max(overhang, bits.MOST_ROWS * width * n_samples + bits.MOST_BYTES)
+                for key, size in self._copies_of(q, r):
+                    if key not in self._laid:
+                        self._laid[key] = n
+                        n += size * n_samples
+        self.data = _aligned(n + overhang, np.uint8)
+        self.data[:] = 0
+        self.copies: dict[str, list[list[Copy]]] = {}
+        self.spikes: dict[str, list[tuple[Array, ...]]] = {}
+        made: set[tuple[object, ...]] = set()
+        for target in plan.targets:
+            name = target.population.name
+            self.copies[name], self.spikes[name] = [], []
+            for chunk in range(plan.n_chunks):
+                if plan.n_chunks > 1:
+                    made = set()  # the next chunk will be laid out in the same place
+                self._read(target, chunk, made)
+        self.tiles = {(t.population.name, n): t.tile(n_samples, n) for t in plan.targets for n in (1, bits.STEPS)}
+        self.cycles = {t.population.name: t.cycles(n_samples) for t in plan.targets}
+        self.at_once = {t.population.name: t.at_once(n_samples) for t in plan.targets}
+        self.biases = {t.population.name: np.repeat(t.biases, n_samples, axis=1) for t in plan.targets}
+        self.counting = {name: self._counting(name) for name in self.first}
+        self.no_numbers = {t.population.name: self.numbers(t, [], []) for t in plan.targets}
+
+    def numbers(self, target: Target, laid: list[Array], pitch: list[int]) -> tuple[Array, ...]:
+        """The kernels' `numbers`: of each projection its source as laid out, flat, and elements from a row to the next."""
+        base = np.cumsum([0, *(len(a) for a in laid)])[:-1]
+        room = np.zeros(bits.MOST_ROWS * max(pitch, default=0) + bits.VECTOR_BITS, target.number)  # see `overhang`
+        s = target.numbers
+        synapses = (s.first_row, s.row_start, s.places, s.weights)
+        return (np.concatenate([*laid, room]), base.astype(np.int64), np.array(pitch, np.int64), *synapses)
+
+    def _counting(self, name: str) -> list[tuple[Any, ...]]:
+        """By chunk, the arguments of the kernel `count`."""
+        p, f = self.plan.plan.population(name), self.plan.fan_outs[name]
+        n, rows = p.n_neurons * self.n_samples, np.array([q.index for q in p.outgoing], np.int64)
+        chunks = range(self.first[name], self.first[name] + n * self.plan.n_chunks, n)
+        fans = (n // f.n_channels, self.n_samples, rows, f.usual, f.start, f.place, f.weight)
+        return [(self.data, first, f.n_channels, *fans) for first in chunks]
+
+    def scratch(self, part: int, target: Target) -> tuple[Array, Array, Array]:
+        """(sums, membranes, bytes) of a tile, for one of the threads that share a target."""
+        key = (part, target.number, target.membrane)
+        if key not in self._scratch:
+            n_lanes = bits.VECTOR_BITS // np.dtype(target.number).itemsize // 8
+            # Twice the sums of a tile, for a channel of a few bytes writes a whole tile where the next will overwrite it.
+            sums, v = _aligned(32 * n_lanes, target.number), _aligned(16 * n_lanes, target.membrane)
+            self._scratch[key] = (sums, v, np.empty(16 * n_lanes, np.uint8))
+        return self._scratch[key]
+
+    def _merge(self, target: Target, chunk: int) -> Copy:
+        """The call that runs a target whose neurons fire at any spike of their window."""
+        (q,) = target.spikes.projections
+        assert isinstance(q, SharedCsr)
+        bytes_ = []
+        for p in (self.plan.graph[q.source], target.population):
+            n = p.n_neurons * self.n_samples
+            bytes_.append(self.data[self.first[p.name] + chunk * n :][:n])
+        source, out, unit = _as_words(*bytes_, self.n_samples)
+        shapes = self.plan.graph[q.source].shape, unit, target.population.shape
+        return planes.merge, (source, *shapes, q.kernel, q.stride, q.padding, out)
+
+    def _copies_of(self, q: Projection, r: Rows) -> list[tuple[tuple[object, ...], int]]:
+        """The copies of its source that a projection reads, each made of the one before: keys and places."""
+        copies: list[tuple[tuple[object, ...], int]] = []
+        if q.delay:
+            copies.append(((q.source, q.delay), self.plan.graph[q.source].n_neurons))
+        if r.planes is not None:
+            copies.append(((q.source, q.delay, r.planes.key), r.planes.size))
+        return copies
+
+    def _read(self, target: Target, chunk: int, made: set[tuple[object, ...]]) -> None:
+        base, pitch, copies = [], [], []
+        if target.kernel == "merge":
+            self.copies[target.population.name].append([self._merge(target, chunk)])
+            return
+        for q, r in target.spikes:
+            first, n = self.first[q.source], self.plan.graph[q.source].n_neurons * self.n_samples
+            at = first + chunk * n
+            for key, size in self._copies_of(q, r):
+                out = self.data[self._laid[key] :][: size * self.n_samples]
+                if key not in made:
+                    made.add(key)
+                    if len(key) == 2:
+                        whole = self.data[first:][: self.plan.n_chunks * n]
+                        copies.append((planes.delay_steps, (whole, n, chunk, q.delay, out)))
+                    elif r.planes is not None:
+                        copies.append(lay_out(self.data[at:][:n], r.planes, self.n_samples, out))
+                at = self._laid[key]
+            base.append(at)
+            pitch.append(r.planes.plane[1] * self.n_samples if r.planes else 0)
+        s = target.spikes
+        synapses = (s.first_row, s.row_start, s.places, s.weights)
+        sources = (self.data, np.array(base, np.int64), np.array(pitch, np.int64), *synapses)
+        self.copies[target.population.name].append(copies)
+        self.spikes[target.population.name].append(sources)
+
+
+def lay_out(source: Array, p: Planes, unit: int, out: Array) -> Copy:
+    """The call that lays out a source with `unit` numbers in each place; as words, where they can be moved as such."""
+    source, out, unit = _as_words(source, out, unit)
+    return planes.lay_out, (source, *p.arguments(unit), out)
+
+
+def _as_words(source: Array, out: Array, unit: int) -> tuple[Array, Array, int]:
+    """The same memory, `unit` numbers as one, if there is such a type."""
+    size = unit * source.itemsize
+    return (source.view(WORDS[size]), out.view(WORDS[size]), 1) if size in WORDS else (source, out, unit)
+
+
+def _aligned(n: int, number: type[Number]) -> Array:
+    """(n,) at a multiple of a vector's size: vectors that lie in two cache lines take twice as long."""
+    size = bits.VECTOR_BITS // 8
+    whole = np.empty(n * np.dtype(number).itemsize + size, np.uint8)
+    return whole[-whole.ctypes.data % size :][: n * np.dtype(number).itemsize].view(number)
