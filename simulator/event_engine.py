@@ -14,7 +14,7 @@ import numpy as np
 from ..compiler import Array
 from .block import Block
 from .counting import Counter
-from .kernels import count_visits, list_events, spread_events
+from .kernels import LANES, count_visits, list_events, spread_events
 from .plan import Plan, PopulationPlan, ProjectionPlan
 
 
@@ -25,6 +25,7 @@ class _Events:
     ids: Array
     values: Array
     starts: Array
+    dense: Array | None = None  # the same as numbers of all neurons, of an input that is a picture
 
 
 class EventEngine:
@@ -115,10 +116,12 @@ class _EventRun:
         last_step = first_step + self.n_block
         if p.kind == "input":
             steps = self.inputs[:, first_step : first_step + 1 if self.constant else last_step]
-            return self._list(p, steps, real=p.emits_numbers)
+            events = self._list(p, steps, real=p.emits_numbers)
+            events.dense = np.require(steps, requirements=("C", "W")) if p.emits_numbers else None
+            return events
         current = self._current_of(p)
         if p.kind == "spiking":
-            capacity = p.n_neurons * self.n_block + 8  # the last word of flags may be padding
+            capacity = p.n_neurons * self.n_block + LANES  # ids are written by whole vectors
             events = _Events(
                 np.empty((self.n, capacity), np.int32),
                 np.empty((self.n, 0), p.number),
@@ -158,7 +161,8 @@ class _EventRun:
 
     def _push(self, q: ProjectionPlan, first_step: int, events: _Events) -> None:
         current = self._current_of(self.plan.population(q.target))
-        q.push(events.ids, events.values, events.starts, first_step, self.n_steps, current)
+        if events.dense is None or not q.push_all(events.dense, first_step, self.n_steps, current):
+            q.push(events.ids, events.values, events.starts, first_step, self.n_steps, current)
         visits = count_visits(events.ids, events.starts, q.fan_out)
         if self.constant and q.source == self.plan.graph.input.name:
             current[:, 1:] = current[:, :1]

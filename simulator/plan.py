@@ -20,7 +20,7 @@ from ..compiler import (
 )
 from ..hwmodels import EVENT_NAMES, EventCounts, neuron_events, synapse_events
 from .activity import Layer
-from .kernels import push_convolution, push_csr, push_csr_delayed, update_float, update_integer
+from .kernels import LANES, multiply_convolution, push_convolution, push_csr, push_csr_delayed, update_float, update_integer
 
 Number = np.float32 | np.int32 | np.int64 | np.uint8
 KEEP = {"subtract": 1, "zero": 0, "none": 1}
@@ -41,6 +41,13 @@ class ProjectionPlan:
     per_visit: Array
     kernel: Any
     arguments: tuple[Any, ...]
+    multiply: tuple[Any, ...]
+
+    def push_all(self, numbers: Array, first_step: int, n_steps: int, current: Array) -> bool:
+        """Add what every source neuron emits (n_samples, n_block, n_pre), if there is a kernel for it: says so."""
+        if self.multiply:
+            multiply_convolution(numbers, first_step, n_steps, self.delay, *self.multiply, current)
+        return bool(self.multiply)
 
     def push(self, ids: Array, values: Array, starts: Array, first_step: int, n_steps: int, current: Array) -> None:
         """Add a block of events to the target's currents."""
@@ -99,15 +106,14 @@ class PopulationPlan:
         self, current: Array, first_step: int, n_block: int, state: tuple[Array, Array], ids: Array, starts: Array
     ) -> None:
         """Advance the neurons by a block of steps and list their spikes."""
-        flags = np.zeros(-(-self.n_neurons // 8) * 8, np.uint8)
         kernel: Any = update_integer if self.integer else update_float
-        kernel(current, first_step, n_block, *state, *self.coefficients, flags, ids, starts)
+        kernel(current, first_step, n_block, *state, *self.coefficients, ids, starts)
 
     def integrate(self, current: Array, state: tuple[Array, Array]) -> Array:
         """(n, n_block, n_neurons) membranes of a readout, which never spikes: `update` with nothing to fire at."""
         n, n_block, _ = current.shape
         seen = np.empty_like(current)
-        ids = np.empty((n, self.n_neurons + 8), np.int32)
+        ids = np.empty((n, self.n_neurons + LANES), np.int32)
         starts = np.empty((n, 2), np.int64)
         for step in range(n_block):
             self.update(np.ascontiguousarray(current[:, step : step + 1]), 0, 1, state, ids, starts)
@@ -263,7 +269,12 @@ def _by_group(p: Population, arrays: list[Array], number: type) -> list[Array]:
 
 def _plan_projection(graph: SynapticGraph, index: int, p: Projection) -> ProjectionPlan:
     source, target = graph[p.source].shape, graph[p.target].shape
-    kernel, arguments = _shared(p, source, target) if isinstance(p, SharedCsr) else _explicit(p, source)
+    multiply: tuple[Any, ...] = ()
+    if isinstance(p, SharedCsr):
+        kernel = push_convolution
+        arguments, multiply = _shared(p, source, target)
+    else:
+        kernel, arguments = _explicit(p, source)
     event = {"macs" if graph.is_graded(p) else "synaptic_ops": 1}
     per_visit = synapse_events(**event, bytes_per_weight=p.weights.itemsize, n_targets=graph[p.target].n_neurons)
     return ProjectionPlan(
@@ -275,6 +286,7 @@ def _plan_projection(graph: SynapticGraph, index: int, p: Projection) -> Project
         per_visit=_row(per_visit),
         kernel=kernel,
         arguments=arguments,
+        multiply=multiply,
     )
 
 
@@ -291,7 +303,8 @@ def _explicit(p: Csr, source: tuple[int, ...]) -> tuple[Any, tuple[Any, ...]]:
     return push_csr, (row_of, p.row_start, p.targets, p.weights)
 
 
-def _shared(p: SharedCsr, source: tuple[int, ...], target: tuple[int, ...]) -> tuple[Any, tuple[Any, ...]]:
+def _shared(p: SharedCsr, source: tuple[int, ...], target: tuple[int, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Arguments of push_convolution, and of multiply_convolution, or none where it pools."""
     pooled = pooled_shape(source, p.pool, p.name)
     n_taps = p.kernel[0] * p.kernel[1]
     channel = np.repeat(np.arange(pooled[0]), np.diff(p.row_start))
@@ -302,18 +315,31 @@ def _shared(p: SharedCsr, source: tuple[int, ...], target: tuple[int, ...]) -> t
     shift_y = p.padding[0] - p.ky.astype(np.int64) * p.dilation[0]
     shift_x = p.padding[1] - p.kx.astype(np.int64) * p.dilation[1]
     offset = (out_channels * target[1] + shift_y) * target[2] + shift_x
-    return push_convolution, (
-        np.array(p.pool),
-        np.array([*source[1:], *pooled]),
-        np.array(target),
-        np.array([*p.kernel, *p.stride, *p.padding, *p.dilation]),
-        int(offset.min(initial=0)),
-        p.row_start,
-        segment,
-        out_channels,
-        (offset - offset.min(initial=0)).astype(np.uint32),
-        p.weights,
-    )
+    lowest = int(offset.min(initial=0))
+    sizes, shape = (*source[1:], *p.pool, p.kernel[1]), (target[0], target[1], target[2])
+    reach = (*_reach(p, 0, pooled[1], target[1]), *_reach(p, 1, pooled[2], target[2]))
+    inside = (*_inside(p, 0, target[1]), *_inside(p, 1, target[2]))
+    synapses = (p.row_start, segment, out_channels)
+    push = (sizes, shape, reach, inside, lowest, *synapses, (offset - lowest).astype(np.uint32), p.weights)
+    multiply = (sizes, shape, p.stride, p.padding, p.dilation, p.kernel, *synapses, p.weights)
+    return push, multiply if p.pool == (1, 1) else ()
+
+
+def _reach(p: SharedCsr, axis: int, n_in: int, n_out: int) -> tuple[Array, Array, Array]:
+    """Per position of the source, one after the other, the taps by which it reaches an output, and which: (starts, taps,
+    outputs)."""
+    numerator = np.arange(n_in)[:, None] + p.padding[axis] - np.arange(p.kernel[axis])[None, :] * p.dilation[axis]
+    out, rest = np.divmod(numerator, p.stride[axis])
+    reached = (numerator >= 0) & (rest == 0) & (out < n_out)
+    starts = np.concatenate([[0], np.cumsum(reached.sum(axis=1))])
+    return starts, np.nonzero(reached)[1].astype(np.int32), out[reached].astype(np.int32)
+
+
+def _inside(p: SharedCsr, axis: int, n_out: int) -> tuple[int, int]:
+    """First and last position of the source from which every tap reaches an output; none unless the stride is 1."""
+    if p.stride != (1, 1):
+        return 1, 0
+    return (p.kernel[axis] - 1) * p.dilation[axis] - p.padding[axis], n_out - 1 - p.padding[axis]
 
 
 def _layer(graph: SynapticGraph, name: str) -> Layer:

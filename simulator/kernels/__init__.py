@@ -7,10 +7,12 @@ layout, holds the numbers that graded or real-valued events carry; it is (n_samp
 Currents: (n_samples, ring, n_neurons); step t lives in slot t % ring. bits.py and planes.py have layouts of their own.
 """
 
+from .convolution import multiply_convolution as multiply_convolution
 from .convolution import push_convolution as push_convolution
 from .events import count_visits as count_visits
 from .events import list_events as list_events
 from .events import spread_events as spread_events
+from .neurons import LANES as LANES
 from .neurons import update_float as update_float
 from .neurons import update_integer as update_integer
 from .scatter import push_csr as push_csr
