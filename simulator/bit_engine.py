@@ -5,12 +5,7 @@ taken does not depend on activity. Integers are as narrow as bounds on weights, 
 added in the order of the sources' neurons, as the event engine adds them.
 """
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import lru_cache, partial
-from itertools import pairwise
+from functools import partial
 from queue import Empty
 from typing import Final
 
@@ -21,20 +16,12 @@ from .bit_memory import BitMemory, lay_out
 from .bit_plan import BitPlan, Target, emits_numbers
 from .block import Block
 from .counting import Counter
+from .crew import Crew
 from .kernels import bits, planes
 
 HELD_BYTES = 1 << 20  # currents that are made before they are used, so that they stay in the cache
 WORTH_SHARING = 400_000  # cycles of work from which threads share a layer
 NOTHING = np.empty((0, bits.STEPS), np.float32)
-
-
-@lru_cache(maxsize=1)
-def helpers(n: int) -> ThreadPoolExecutor:
-    """Threads that wait for work; kept, because to start one takes as long as a small layer."""
-    return ThreadPoolExecutor(n, "gossamer")
-
-
-os.register_at_fork(after_in_child=helpers.cache_clear)  # threads do not live on in a child
 
 
 class BitEngine:
@@ -43,13 +30,13 @@ class BitEngine:
     Args:
         plan: The graph, turned around.
         names: Populations whose spikes to keep.
+        crew: Threads that share the work in each block.
     """
 
     name: Final = "bits"
 
-    def __init__(self, plan: BitPlan, names: list[str]) -> None:
-        self.plan, self.names = plan, names
-        self.n_threads = 1
+    def __init__(self, plan: BitPlan, names: list[str], crew: Crew) -> None:
+        self.plan, self.names, self.crew = plan, names, crew
 
     def load(self) -> None:
         """Run an empty sample, so that compiling kernels, or loading them, is not counted as simulation."""
@@ -61,25 +48,6 @@ class BitEngine:
                 self.run(np.zeros((1, self.plan.n_steps, source.n_neurons), number), constant)
             self.plan.is_loaded = True
 
-    @contextmanager
-    def sharing(self, n_threads: int) -> Iterator[None]:
-        """Let n threads share the work in each block."""
-        self.n_threads = n_threads
-        yield
-        self.n_threads = 1
-
-    def share(self, work: Callable[[int, int, int], None], n: int) -> None:
-        """Do `work(part, first, end)` on all parts of 0 ... n."""
-        if self.n_threads == 1 or n < self.n_threads:
-            work(0, 0, n)
-            return
-        pool = helpers(self.n_threads - 1)
-        parts = list(pairwise(n * i // self.n_threads for i in range(self.n_threads + 1)))
-        others = [pool.submit(work, i, *part) for i, part in enumerate(parts) if i > 0]
-        work(0, *parts[0])
-        for other in others:
-            other.result()
-
     def run(self, inputs: Array, constant: bool) -> Block:
         """Run a block, as `encode` makes it."""
         graph, spare = self.plan.graph, self.plan.spare[len(inputs)]
@@ -87,7 +55,7 @@ class BitEngine:
             memory = spare.get_nowait()
         except Empty:
             memory = BitMemory(self.plan, len(inputs))
-        run = _BitRun(memory, inputs, constant, self.share)
+        run = _BitRun(memory, inputs, constant, self.crew)
         run.run()
         output = graph[graph.output]
         block = Block(
@@ -109,19 +77,13 @@ class _BitRun:
     """A run over one block.
 
     Args:
-        memory: that it has for itself. inputs, constant: as `encode` makes them. share: calls on several threads.
+        memory: that it has for itself. inputs, constant: as `encode` makes them. crew: shares its work.
     numbers: (n_chunks, n_neurons, n_samples, 8) of what emits numbers, or (1, n_neurons, n_samples, 1) if they are the
         same in all steps.
     """
 
-    def __init__(
-        self,
-        memory: BitMemory,
-        inputs: Array,
-        constant: bool,
-        share: Callable[[Callable[[int, int, int], None], int], None],
-    ) -> None:
-        self.memory, self.plan, self.n, self.share = memory, memory.plan, len(inputs), share
+    def __init__(self, memory: BitMemory, inputs: Array, constant: bool, crew: Crew) -> None:
+        self.memory, self.plan, self.n, self.crew = memory, memory.plan, len(inputs), crew
         self.number = np.int32 if self.plan.integer else np.float32
         self.numbers: dict[str, Array] = {}
         source = self.plan.graph.input
@@ -148,13 +110,13 @@ class _BitRun:
                     continue
                 work = partial(self._run_channels, target, chunk, self._numbers(target, chunk), v, u)
                 if self.memory.cycles[p.name] >= WORTH_SHARING:
-                    self.share(work, target.n_channels)
+                    self.crew.share(work, target.n_channels)
                 else:
                     work(0, 0, target.n_channels)
 
     def count(self) -> Array:
         """The counts of the block."""
-        counter, n_all = Counter(self.plan.plan), self.plan.n_chunks * bits.STEPS
+        counter, n_all = Counter(self.plan.plan, self.plan.n_steps), self.plan.n_chunks * bits.STEPS
         spikes = np.zeros((len(counter.spikes), n_all), np.int64)
         visits = np.zeros((len(counter.visits), n_all), np.int64)
         for row, p in enumerate(self.plan.plan.populations):
@@ -222,7 +184,15 @@ class _BitRun:
         return self.memory.numbers(target, all_laid, pitches)
 
     def _run_channels(
-        self, target: Target, chunk: int, numbers: tuple[Array, ...], v: Array, u: Array, part: int, first: int, end: int
+        self,
+        target: Target,
+        chunk: int,
+        numbers: tuple[Array, ...],
+        v: Array,
+        u: Array,
+        part: int,
+        first: int,
+        end: int,
     ) -> None:
         """Run channels first ... end over eight steps, as many at a time as have room for their currents."""
         held = 0 if target.kernel == "fire" else 4 * target.height * target.width * self.n * bits.STEPS

@@ -132,7 +132,9 @@ class Target:
         index, n_rows, n_bytes = self.tile(n_samples, bits.STEPS)
         n_tiles = -(-self.height // n_rows) * -(-self.width * n_samples // n_bytes)
         per_synapse = 1 + 1.2 * bits.TILES[index][0] * bits.TILES[index][1]
-        return n_tiles * (len(self.spikes.weights) * per_synapse + TILE_CYCLES * self.n_channels / self.at_once(n_samples))
+        return n_tiles * (
+            len(self.spikes.weights) * per_synapse + TILE_CYCLES * self.n_channels / self.at_once(n_samples)
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -187,7 +189,9 @@ class BitPlan:
         self.integer = plan.graph.arithmetic == "int"
         self.bound = {plan.graph.input.name: largest}  # of what a population emits
         self.targets = [self._target(p) for p in plan.graph.populations if p.kind != "input"]
-        self.fan_outs = {p.name: fan_outs(p) for p in plan.populations if not emits_numbers(plan.graph, plan.graph[p.name])}
+        self.fan_outs = {
+            p.name: fan_outs(p) for p in plan.populations if not emits_numbers(plan.graph, plan.graph[p.name])
+        }
         self.is_loaded = False  # its kernels are
         # Memory of blocks that are done, for blocks to come, by samples in a block.
         self.spare: defaultdict[int, SimpleQueue["BitMemory"]] = defaultdict(SimpleQueue)
@@ -207,6 +211,13 @@ class BitPlan:
             widest = max(widest, sources + target.population.n_neurons)
         n = max(1, WORKING_BYTES // (widest * self.n_chunks))
         return min(MOST_SAMPLES, 1 << n.bit_length() - 1)  # a power of two fills vectors
+
+    @cached_property
+    def bytes_per_sample(self) -> int:
+        """About what one sample holds: bytes of spikes, laid out for all their targets, and numbers with their steps."""
+        laid = sum(r.planes.size for t in self.targets for _, r in (*t.spikes, *t.numbers) if r.planes)
+        each = (32 if emits_numbers(self.graph, p) else 1 for p in self.graph.populations)
+        return laid + self.n_chunks * sum(n * p.n_neurons for n, p in zip(each, self.graph.populations, strict=True))
 
     def _target(self, p: Population) -> Target:
         graph, prepared = self.graph, self.plan.population(p.name)
@@ -259,13 +270,22 @@ class BitPlan:
         return low + min(int(bias.min(initial=0)), 0), high + max(int(bias.max(initial=0)), 0)
 
     def _neuron(
-        self, p: Population, prepared: PopulationPlan, low: int, high: int, n_channels: int, bias: Array, by_channel: bool
+        self,
+        p: Population,
+        prepared: PopulationPlan,
+        low: int,
+        high: int,
+        n_channels: int,
+        bias: Array,
+        by_channel: bool,
     ) -> tuple[str, type[Number], Array, tuple[bool, ...]]:
         """Kernel, type of the membrane, coefficients by channel, and options."""
         number = np.int32 if self.integer else np.float32
         if p.neuron is None:
             return "sum", number, bias[:, None].astype(number), ()
-        fire_at, drop, leak, decay, _, to_membrane, keep, has_current, voltage_first, reset_delay = prepared.coefficients
+        fire_at, drop, leak, decay, _, to_membrane, keep, has_current, voltage_first, reset_delay = (
+            prepared.coefficients
+        )
         start = np.ravel(broadcast(p.neuron.v_init, p.shape, where=p.name)).astype(number)
         start = start[:: p.n_neurons // n_channels] if start.size else start
         fire_at, drop, leak, decay = (np.repeat(a, n_channels // len(a)) for a in (fire_at, drop, leak, decay))

@@ -12,19 +12,21 @@ SPIKES = EVENT_NAMES.index("spikes")
 class Counter:
     """Final. Adds up what happens in a run.
 
-    spikes: (n_layers, n_steps) events of each population. visits: (n_projections, n_steps) synapses that they visit. Steps
-    of a stream go on where a sample would end, and are counted with those of the first.
+    Args:
+        n_steps: of the run; those of a stream go on where a sample would end.
+    spikes: (n_layers, n_steps) events of each population. visits: (n_projections, n_steps) synapses that they visit.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, n_steps: int) -> None:
         self.plan = plan
-        self.spikes = np.zeros((len(plan.populations), plan.n_steps), np.int64)
-        self.visits = np.zeros((len(plan.projections), plan.n_steps), np.int64)
+        self.spikes = np.zeros((len(plan.populations), n_steps), np.int64)
+        self.visits = np.zeros((len(plan.projections), n_steps), np.int64)
 
     def counts(self, n_samples: int) -> Array:
-        """(n_layers, n_steps, len(EVENT_NAMES)) int64 of so many samples: every neuron is updated in each step of each."""
-        visits = self.visits[:, :, None] * self.plan.per_visit[:, None, :]
+        """(n_layers, T, len(EVENT_NAMES)) int64 of so many samples: every neuron is updated in each step of each."""
+        spikes, visits = (a.reshape(len(a), -1, self.plan.n_steps).sum(axis=1) for a in (self.spikes, self.visits))
+        billed = visits[:, :, None] * self.plan.per_visit[:, None, :]
         counts = np.repeat(n_samples * self.plan.per_step[:, None, :], self.plan.n_steps, axis=1)
-        counts[:, :, SPIKES] += self.spikes
-        np.add.at(counts, self.plan.target_rows, visits)
+        counts[:, :, SPIKES] += spikes
+        np.add.at(counts, self.plan.target_rows, billed)
         return counts

@@ -14,15 +14,16 @@ from .activity import Activity
 from .bit_engine import BitEngine
 from .bit_plan import plan_bits, why_not_bits
 from .block import Block
+from .cost import cycles_by_bits, cycles_by_events
+from .crew import Crew
 from .encode import encode, holds_steps, largest_number
 from .errors import SimulationError
 from .event_engine import EventEngine
 from .plan import Plan, bytes_per_sample, plan_graph
 from .reference import logits_of
 
-BLOCK_BYTES = 64 << 20  # currents, states and event lists that one thread of the event engine holds at a time
+BLOCK_BYTES = 64 << 20  # currents, states and events that one thread holds at a time
 EngineName = Literal["auto", "event", "bits"]
-WORTH_BITS = 24  # samples from which a block of 64 is run faster as words than event by event
 
 
 def simulate(
@@ -45,10 +46,10 @@ def simulate(
         y: (n_samples,) labels, for the accuracy.
         n_steps: T; the graph's own if None.
         threads: 1 .. n; all cores that the process may use if None. Results do not depend on it.
-        engine: "event": every spike is pushed to its targets. "bits": 64 samples at a time, for integer networks
-            without cycles. "auto": what should be faster. Results of integer networks do not depend on it.
+        engine: "event": every spike is pushed to its targets. "bits": every target pulls eight steps of its sources at
+            a time, for networks without cycles. "auto": what should be faster. Results do not depend on it.
         record: Populations whose spikes to keep; ("*",) for all.
-        block_bytes: Memory that one thread of the event engine may hold at a time.
+        block_bytes: Memory that one thread may hold at a time, about.
         progress: Called with (samples done, samples in all).
     Raises:
         SimulationError: GSM-401, GSM-402 for data that do not fit; GSM-403 if one sample does not fit into memory;
@@ -60,9 +61,10 @@ def simulate(
     n_bytes = _check_memory(graph, steps)
     plan = plan_graph(graph, steps)
     n_threads = threads or available_cores()
-    chosen = _choose(plan, x, engine, names)
+    crew = Crew()
+    chosen = _choose(plan, x, engine, names, crew)
     if isinstance(chosen, BitEngine):
-        per_block = chosen.plan.n_samples
+        per_block = max(1, min(chosen.plan.n_samples, block_bytes // chosen.plan.bytes_per_sample))
     else:
         per_block = max(1, min(32, block_bytes // n_bytes, -(-len(x) // n_threads)))
     if not graph.reset_between_samples:  # one stream
@@ -71,20 +73,19 @@ def simulate(
     counts = np.zeros((len(graph.populations), steps, len(EVENT_NAMES)), np.int64)
     readout: list[Array] = []
     recorded: dict[str, list[Array]] = {name: [] for name in names}
+    # Threads take blocks; where there are fewer blocks than threads, they share the work in each.
+    n_outer = min(n_threads, len(blocks))
+    crew.size = n_threads // n_outer
     chosen.load()
     started = time.perf_counter()
-    # Threads take blocks; where there are fewer blocks than threads, those of the bit engine share the work in each.
-    n_outer = min(n_threads, len(blocks))
-    n_inner = n_threads // n_outer if isinstance(chosen, BitEngine) else 1
-    with chosen.sharing(n_inner):
-        done = _in_order(lambda a, b: _run_block(chosen, plan, x[a:b], a), blocks, n_outer)
-        for (_, n_done), block in zip(blocks, done, strict=True):
-            counts += block.counts
-            readout.append(block.readout)
-            for name in names:
-                recorded[name].append(block.spikes[name])
-            if progress is not None:
-                progress(n_done, len(x))
+    done = _in_order(lambda a, b: _run_block(chosen, plan, x[a:b], a), blocks, n_outer)
+    for (_, n_done), block in zip(blocks, done, strict=True):
+        counts += block.counts
+        readout.append(block.readout)
+        for name in names:
+            recorded[name].append(block.spikes[name])
+        if progress is not None:
+            progress(n_done, len(x))
     seconds = time.perf_counter() - started
     return Activity(
         graph=graph.name,
@@ -97,13 +98,13 @@ def simulate(
         logits=logits_of(graph[graph.output], np.concatenate(readout)),
         labels=labels,
         seconds=seconds,
-        threads=n_outer * n_inner,
+        threads=n_outer * crew.size,
         engine=chosen.name,
         spikes={name: np.concatenate(parts) for name, parts in recorded.items()},
     )
 
 
-def _choose(plan: Plan, x: Array, engine: str, names: list[str]) -> EventEngine | BitEngine:
+def _choose(plan: Plan, x: Array, engine: str, names: list[str], crew: Crew) -> EventEngine | BitEngine:
     """The engine that was asked for, or the faster one.
 
     Raises: SimulationError: GSM-404 if it cannot run the graph.
@@ -111,16 +112,15 @@ def _choose(plan: Plan, x: Array, engine: str, names: list[str]) -> EventEngine 
     if engine not in get_args(EngineName):
         expected = ", ".join(get_args(EngineName))
         raise SimulationError("GSM-404", "no such engine", where="engine", found=engine, expected=expected)
-    if engine == "event" or (engine == "auto" and len(x) < WORTH_BITS):
-        return EventEngine(plan, names)
     reason = why_not_bits(plan.graph)
-    if reason is None:
+    if engine != "event" and reason is None:
         bits = plan_bits(plan, largest_number(x, plan.graph.coding))
-        if bits.fits:
-            return BitEngine(bits, names)
-        reason = "sums that may leave 32 bits"
-    if engine == "auto":
-        return EventEngine(plan, names)
+        if not bits.fits:
+            reason = "sums that may leave 32 bits"
+        elif engine == "bits" or cycles_by_bits(bits, len(x)) <= cycles_by_events(plan, x):
+            return BitEngine(bits, names, crew)
+    if engine != "bits":
+        return EventEngine(plan, names, crew)
     raise SimulationError(
         "GSM-404",
         "the bit-parallel engine cannot run this graph",

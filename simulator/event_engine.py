@@ -1,11 +1,10 @@
 """The event-driven engine: every event is pushed to the targets that it meets.
 
 Each population is run over a block of steps at once; what it emits is pushed at once into the currents of its
-targets, `delay` steps later. Without a cycle the block is all T steps of a sample (layer by layer); with one it is a
-single step.
+targets, `delay` steps later. Without a cycle the block is all T steps of a sample (layer by layer); with one it is a few
+steps, which the populations of the cycle go through one by one. Threads share the targets where many events arrive.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,8 +13,11 @@ import numpy as np
 from ..compiler import Array
 from .block import Block
 from .counting import Counter
-from .kernels import LANES, count_visits, list_events, spread_events
-from .plan import Plan, PopulationPlan, ProjectionPlan
+from .crew import Crew
+from .kernels import LANES, count_spikes, count_visits, list_events, spread_events
+from .plan import Plan, PopulationPlan, ProjectionPlan, block_steps
+
+WORTH_SHARING = 100_000  # synapses to visit, from which threads share them
 
 
 @dataclass(eq=False)
@@ -34,26 +36,23 @@ class EventEngine:
     Args:
         plan: The graph, prepared.
         names: Populations whose spikes to keep.
+        crew: Threads that share the work in each block.
     """
 
     name: Final = "event"
 
-    def __init__(self, plan: Plan, names: list[str]) -> None:
-        self.plan, self.names = plan, names
+    def __init__(self, plan: Plan, names: list[str], crew: Crew) -> None:
+        self.plan, self.names, self.crew = plan, names, crew
 
     def load(self) -> None:
         """Run no sample at all, so that compiling kernels, or loading them, is not counted as simulation."""
         if tuple(self.names) in self.plan.loaded:
             return
         source = self.plan.population(self.plan.graph.input.name)
-        n_block = 1 if self.plan.graph.is_recurrent else self.plan.n_steps
+        n_steps = 1 if self.plan.graph.is_recurrent else self.plan.n_steps
         number = source.number if source.emits_numbers else np.uint8
-        _EventRun(self.plan, np.empty((0, n_block, source.n_neurons), number), False, self.names).run()
+        _EventRun(self.plan, np.empty((0, n_steps, source.n_neurons), number), False, self.names, Crew()).run()
         self.plan.loaded.add(tuple(self.names))
-
-    def sharing(self, n_threads: int) -> AbstractContextManager[None]:
-        """Blocks are run by one thread each."""
-        return nullcontext()
 
     def run(self, inputs: Array, constant: bool) -> Block:
         """Run a block, as `encode` makes it."""
@@ -61,7 +60,7 @@ class EventEngine:
         n_samples = len(inputs)
         if not graph.reset_between_samples:  # a stream is one sample of many times T steps
             inputs, constant = inputs.reshape(1, n_samples * n_steps, -1), False
-        run = _EventRun(self.plan, inputs, constant and self.plan.input_is_immediate, self.names)
+        run = _EventRun(self.plan, inputs, constant and self.plan.input_is_immediate, self.names, self.crew)
         run.run()
         return Block(
             counts=run.counter.counts(n_samples),
@@ -77,15 +76,15 @@ class _EventRun:
         plan: The graph, prepared.
         inputs: (n_samples, n_steps, n_inputs), as `encode` makes them; of a stream, one sample of many times T steps.
         constant: True if every step is the same, and may be run once.
-        names: Populations whose spikes to keep.
+        names: Populations whose spikes to keep. crew: shares its work.
     """
 
-    def __init__(self, plan: Plan, inputs: Array, constant: bool, names: list[str]) -> None:
-        self.plan, self.inputs, self.constant = plan, inputs, constant
+    def __init__(self, plan: Plan, inputs: Array, constant: bool, names: list[str], crew: Crew) -> None:
+        self.plan, self.inputs, self.constant, self.crew = plan, inputs, constant, crew
         self.n, self.n_steps = inputs.shape[:2]
-        self.n_block = 1 if plan.graph.is_recurrent else plan.n_steps
+        self.n_block = block_steps(plan.graph) if plan.graph.is_recurrent else plan.n_steps
         output = plan.population(plan.graph.output)
-        self.counter = Counter(plan)
+        self.counter = Counter(plan, self.n_steps)
         self.readout = np.zeros((self.n, self.n_steps, output.n_neurons), output.number)
         self.spikes = {
             p.name: np.zeros((self.n, self.n_steps, p.n_neurons), p.record_dtype)
@@ -93,18 +92,27 @@ class _EventRun:
             if p.name in names
         }
         self.current: dict[str, Array] = {}
+        self.events: dict[str, _Events] = {}
         self.state = {p.name: p.initial_state(self.n) for p in plan.populations}
 
     def run(self) -> None:
-        """Run all steps, a block at a time."""
+        """Run all steps, a block at a time; populations of a cycle step by step within it."""
         for first_step in range(0, self.n_steps, self.n_block):
-            for population in self.plan.populations:
-                events = self._run_population(population, first_step)
-                if events is not None:
-                    self._count_spikes(population, first_step, events)
-                    self._record(population, first_step, events)
-                    for projection in population.outgoing:
-                        self._push(projection, first_step, events)
+            last_step = min(first_step + self.n_block, self.n_steps)
+            for populations, is_cycle in self.plan.groups:
+                n_block = 1 if is_cycle else last_step - first_step
+                for step in range(first_step, last_step, n_block):
+                    for population in populations:
+                        self._run_block(population, slice(step, step + n_block))
+
+    def _run_block(self, p: PopulationPlan, steps: slice) -> None:
+        events = self._run_population(p, steps)
+        if events is None:
+            return
+        self._count_spikes(p, steps, events)
+        self._record(p, steps, events)
+        for projection in p.outgoing:
+            self._push(projection, steps, events)
 
     def _current_of(self, p: PopulationPlan) -> Array:
         if p.name not in self.current:
@@ -112,27 +120,21 @@ class _EventRun:
             self.current[p.name] = np.zeros((self.n, ring, p.n_neurons), p.number)
         return self.current[p.name]
 
-    def _run_population(self, p: PopulationPlan, first_step: int) -> _Events | None:
-        last_step = first_step + self.n_block
+    def _run_population(self, p: PopulationPlan, steps: slice) -> _Events | None:
         if p.kind == "input":
-            steps = self.inputs[:, first_step : first_step + 1 if self.constant else last_step]
-            events = self._list(p, steps, real=p.emits_numbers)
-            events.dense = np.require(steps, requirements=("C", "W")) if p.emits_numbers else None
+            emitted = self.inputs[:, steps.start : steps.start + 1 if self.constant else steps.stop]
+            events = self._list(p, emitted, real=p.emits_numbers)
+            events.dense = np.require(emitted, requirements=("C", "W")) if p.emits_numbers else None
             return events
-        current = self._current_of(p)
+        current, n_block = self._current_of(p), steps.stop - steps.start
         if p.kind == "spiking":
-            capacity = p.n_neurons * self.n_block + LANES  # ids are written by whole vectors
-            events = _Events(
-                np.empty((self.n, capacity), np.int32),
-                np.empty((self.n, 0), p.number),
-                np.empty((self.n, self.n_block + 1), np.int64),
-            )
-            p.update(current, first_step, self.n_block, self.state[p.name], events.ids, events.starts)
+            events = self._events_of(p, n_block)
+            p.update(current, steps.start, n_block, self.state[p.name], events.ids, events.starts)
             if p.name == self.plan.graph.output:
-                spread_events(events.ids, events.values, events.starts, self.readout[:, first_step:last_step])
+                spread_events(events.ids, events.values, events.starts, self.readout[:, steps])
             self._release(p)
             return events
-        slots = np.arange(first_step, last_step) % current.shape[1]
+        slots = np.arange(steps.start, steps.stop) % current.shape[1]
         arrived = current[:, slots]
         current[:, slots] = 0
         self._release(p)
@@ -143,11 +145,25 @@ class _EventRun:
         if p.kind == "relu":
             seen = np.maximum(seen, 0)
         if p.name == self.plan.graph.output:
-            self.readout[:, first_step:last_step] = seen
+            self.readout[:, steps] = seen
         return None if p.kind == "readout" else self._list(p, seen, real=True)
 
+    def _events_of(self, p: PopulationPlan, n_block: int) -> _Events:
+        """Room for what a population may emit in a block; used again for its next block."""
+        events = self.events.get(p.name)
+        if events is None or events.starts.shape[1] != n_block + 1:
+            capacity = p.n_neurons * n_block + LANES  # ids are written by whole vectors
+            events = _Events(
+                np.empty((self.n, capacity), np.int32),
+                np.empty((self.n, 0), p.number),
+                np.empty((self.n, n_block + 1), np.int64),
+            )
+            if self.n_block < self.n_steps:
+                self.events[p.name] = events
+        return events
+
     def _release(self, p: PopulationPlan) -> None:
-        if self.n_block == self.n_steps:  # nothing of it is for a later block
+        if self.n_block >= self.n_steps and not self.plan.graph.is_recurrent:  # nothing of it is for a later block
             del self.current[p.name]
 
     def _list(self, p: PopulationPlan, dense: Array, *, real: bool) -> _Events:
@@ -159,29 +175,36 @@ class _EventRun:
         list_events(writable, ids, values, starts)
         return _Events(ids, values, starts)
 
-    def _push(self, q: ProjectionPlan, first_step: int, events: _Events) -> None:
-        current = self._current_of(self.plan.population(q.target))
-        if events.dense is None or not q.push_all(events.dense, first_step, self.n_steps, current):
-            q.push(events.ids, events.values, events.starts, first_step, self.n_steps, current)
-        visits = count_visits(events.ids, events.starts, q.fan_out)
+    def _push(self, q: ProjectionPlan, steps: slice, events: _Events) -> None:
+        target = self.plan.population(q.target)
+        current = self._current_of(target)
+        to_push = (events.ids, events.values, events.starts, steps.start, self.n_steps)
+        n_events = int(events.starts[:, -1].sum())
+        if events.dense is not None and q.push_all(events.dense, steps.start, self.n_steps, current):
+            pass
+        elif q.can_share and self.crew.size > 1 and n_events * q.mean_fan_out >= WORTH_SHARING:
+            n_parts, n_targets = self.crew.size, target.n_neurons
+            self.crew.share(lambda part, *_: q.push_part(part, n_parts, n_targets, to_push, current), n_parts)
+        else:
+            q.push(*to_push, current)
+        visits = self.counter.visits[q.index, steps]
         if self.constant and q.source == self.plan.graph.input.name:
             current[:, 1:] = current[:, :1]
-            visits = np.repeat(visits, self.n_steps)
-        self.counter.visits[q.index, self._steps_from(first_step, len(visits))] += visits
+            count_visits(events.ids, events.starts, q.fan_out, visits[:1])
+            visits[1:] += visits[:1]
+        else:
+            count_visits(events.ids, events.starts, q.fan_out, visits)
 
-    def _count_spikes(self, p: PopulationPlan, first_step: int, events: _Events) -> None:
-        spikes = np.diff(events.starts, axis=1).sum(axis=0)
+    def _count_spikes(self, p: PopulationPlan, steps: slice, events: _Events) -> None:
+        spikes = self.counter.spikes[self.plan.row(p.name), steps]
         if self.constant and p.kind == "input":
-            spikes = np.repeat(spikes, self.n_steps)
-        self.counter.spikes[self.plan.row(p.name), self._steps_from(first_step, len(spikes))] += spikes
+            spikes += events.starts[:, -1].sum()
+        else:
+            count_spikes(events.starts, spikes)
 
-    def _steps_from(self, first_step: int, n: int) -> slice:
-        return slice(first_step % self.plan.n_steps, first_step % self.plan.n_steps + n)
-
-    def _record(self, p: PopulationPlan, first_step: int, events: _Events) -> None:
+    def _record(self, p: PopulationPlan, steps: slice, events: _Events) -> None:
         if p.name in self.spikes:
             if self.constant and p.kind == "input":
                 self.spikes[p.name][:] = self.inputs
             else:
-                part = self.spikes[p.name][:, first_step : first_step + self.n_block]
-                spread_events(events.ids, events.values, events.starts, part)
+                spread_events(events.ids, events.values, events.starts, self.spikes[p.name][:, steps])

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from graphlib import TopologicalSorter
 from typing import Any
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from ..compiler import (
     STATE_SHIFT,
@@ -20,9 +23,20 @@ from ..compiler import (
 )
 from ..hwmodels import EVENT_NAMES, EventCounts, neuron_events, synapse_events
 from .activity import Layer
-from .kernels import LANES, multiply_convolution, push_convolution, push_csr, push_csr_delayed, update_float, update_integer
+from .kernels import (
+    LANES,
+    multiply_convolution,
+    push_convolution,
+    push_csr,
+    push_csr_delayed,
+    split_rows,
+    update_float,
+    update_integer,
+)
 
 Number = np.float32 | np.int32 | np.int64 | np.uint8
+BLOCK_BYTES = 512 << 10  # of currents that populations before a cycle may fill ahead of it: they stay in the cache
+MOST_BLOCK_STEPS = 16
 KEEP = {"subtract": 1, "zero": 0, "none": 1}
 
 
@@ -42,12 +56,40 @@ class ProjectionPlan:
     kernel: Any
     arguments: tuple[Any, ...]
     multiply: tuple[Any, ...]
+    _edges: dict[tuple[int, int], Array] = field(default_factory=dict)
 
     def push_all(self, numbers: Array, first_step: int, n_steps: int, current: Array) -> bool:
         """Add what every source neuron emits (n_samples, n_block, n_pre), if there is a kernel for it: says so."""
         if self.multiply:
             multiply_convolution(numbers, first_step, n_steps, self.delay, *self.multiply, current)
         return bool(self.multiply)
+
+    @property
+    def can_share(self) -> bool:
+        """True if threads can each serve some of the targets."""
+        return self.kernel is push_csr
+
+    @cached_property
+    def mean_fan_out(self) -> float:
+        """Synapses that an event visits, as a mean over neurons."""
+        return float(self.fan_out.mean()) if self.fan_out.size else 0.0
+
+    def push_part(self, part: int, n_parts: int, n_targets: int, events: tuple[Any, ...], current: Array) -> None:
+        """As `push`, to one of the equal parts of the targets."""
+        row_of, row_start, _, targets, weights = self.arguments
+        begin, end = (self._edge(k, n_parts, n_targets) for k in (part, part + 1))
+        self.kernel(*events, self.delay, row_of, begin, end, targets, weights, current)
+
+    def _edge(self, part: int, n_parts: int, n_targets: int) -> Array:
+        """Where each row's synapses into a part of the targets begin; found once."""
+        if (part, n_parts) not in self._edges:
+            row_of, row_start, row_end, targets, _ = self.arguments
+            edge = np.empty(len(row_start), np.int64)
+            whole = np.append(row_start, row_end[-1:])
+            split_rows(whole, targets, n_targets * part // n_parts, edge)
+            edge.flags.writeable = row_start.flags.writeable  # Numba compiles anew for arrays that are read-only
+            self._edges[part, n_parts] = edge
+        return self._edges[part, n_parts]
 
     def push(self, ids: Array, values: Array, starts: Array, first_step: int, n_steps: int, current: Array) -> None:
         """Add a block of events to the target's currents."""
@@ -164,6 +206,26 @@ class Plan:
         return tuple(_layer(self.graph, p.name) for p in self.graph.populations)
 
     @cached_property
+    def groups(self) -> tuple[tuple[tuple[PopulationPlan, ...], bool], ...]:
+        """Populations in an order in which each comes after what it hears from; those of a cycle together: (populations,
+        whether they are a cycle)."""
+        n = len(self.populations)
+        links = [(self.row(q.source), self.row(q.target)) for q in self.projections]
+        from_, to = np.array(links, np.int64).reshape(-1, 2).T
+        adjacency = coo_array((np.ones(len(links)), (from_, to)), shape=(n, n))
+        _, label = connected_components(adjacency, directed=True, connection="strong")
+        before: dict[int, set[int]] = {int(k): set() for k in label}
+        for a, b in links:
+            if label[a] != label[b]:
+                before[int(label[b])].add(int(label[a]))
+        groups = []
+        for k in TopologicalSorter(before).static_order():
+            members = tuple(p for i, p in enumerate(self.populations) if label[i] == k)
+            loops = any(label[a] == label[b] == k for a, b in links)
+            groups.append((members, loops))
+        return tuple(groups)
+
+    @cached_property
     def input_is_immediate(self) -> bool:
         """True if a constant input gives constant currents: no cycle, and no delay behind the input."""
         source = self.populations[self.row(self.graph.input.name)]
@@ -177,8 +239,13 @@ def bytes_per_sample(graph: SynapticGraph, n_steps: int) -> int:
     sizes = sorted((p.n_neurons for p in graph.populations), reverse=True)
     if not graph.is_recurrent:
         return 12 * sum(sizes[:3]) * n_steps + 8 * sum(sizes) + 1
-    rings = sum(p.n_neurons * (1 + min(_longest_delay(graph, p), n_steps)) for p in graph.populations)
+    rings = sum(p.n_neurons * min(block_steps(graph) + _longest_delay(graph, p), n_steps) for p in graph.populations)
     return 12 * rings + 8 * sum(sizes) + 1
+
+
+def block_steps(graph: SynapticGraph) -> int:
+    """Steps that populations before and after a cycle are run over at a time."""
+    return max(1, min(MOST_BLOCK_STEPS, BLOCK_BYTES // (4 * max(p.n_neurons for p in graph.populations))))
 
 
 def _longest_delay(graph: SynapticGraph, p: Population) -> int:
@@ -300,7 +367,7 @@ def _explicit(p: Csr, source: tuple[int, ...]) -> tuple[Any, tuple[Any, ...]]:
         row_of = np.where((y < height) & (x < width), row, -1).reshape(-1).astype(np.int32)
     if p.delays is not None:
         return push_csr_delayed, (row_of, p.row_start, p.targets, p.weights, p.delays)
-    return push_csr, (row_of, p.row_start, p.targets, p.weights)
+    return push_csr, (row_of, p.row_start[:-1], p.row_start[1:], p.targets, p.weights)
 
 
 def _shared(p: SharedCsr, source: tuple[int, ...], target: tuple[int, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

@@ -9,6 +9,7 @@ Currents: (n_samples, ring, n_neurons); step t lives in slot t % ring. bits.py a
 
 from .convolution import multiply_convolution as multiply_convolution
 from .convolution import push_convolution as push_convolution
+from .events import count_spikes as count_spikes
 from .events import count_visits as count_visits
 from .events import list_events as list_events
 from .events import spread_events as spread_events
@@ -17,3 +18,4 @@ from .neurons import update_float as update_float
 from .neurons import update_integer as update_integer
 from .scatter import push_csr as push_csr
 from .scatter import push_csr_delayed as push_csr_delayed
+from .scatter import split_rows as split_rows

@@ -249,7 +249,9 @@ def _count_steps(typingctx, memory, first, n, totals):
         bytes_ = builder.load(_at(builder, memory, i, vector), align=1)
         left = builder.sub(args[2], i)
         whole = builder.icmp_signed(">=", left, ir.Constant(_I64, n_lanes))
-        few = builder.sub(builder.shl(ir.Constant(_I64, 1), builder.and_(left, ir.Constant(_I64, 63))), ir.Constant(_I64, 1))
+        few = builder.sub(
+            builder.shl(ir.Constant(_I64, 1), builder.and_(left, ir.Constant(_I64, 63))), ir.Constant(_I64, 1)
+        )
         inside = builder.select(whole, ir.Constant(_I64, -1), few)
         new = []
         for t, value in enumerate(old):
@@ -559,7 +561,9 @@ def pull_numbers(scale, height, width, channels, tile, spikes, numbers, n_steps,
                 at = ((o - channels[0]) * height + y) * width + x
                 _sum_up(sums, scale, tile[0], o, y, x, spikes, numbers, n_steps)
                 if biases.shape[1]:
-                    _add_biases(sums, biases.reshape(-1), tile, n_rows, n_bytes, (o * height + y) * width + x, width, n_steps)
+                    _add_biases(
+                        sums, biases.reshape(-1), tile, n_rows, n_bytes, (o * height + y) * width + x, width, n_steps
+                    )
                 for r in range(n_rows):
                     for i in range(n_bytes):
                         for t in range(8):

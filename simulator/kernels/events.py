@@ -23,15 +23,23 @@ def list_events(dense, ids, values, starts):
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def count_visits(ids, starts, fan_out):
-    """(n_block,) int64: synapses that the events of each step visit, over all samples. fan_out: (n_pre,) int64."""
-    n_samples, n_block = starts.shape[0], starts.shape[1] - 1
-    visits = np.zeros(n_block, np.int64)
-    for b in range(n_samples):
-        for step in range(n_block):
+def count_spikes(starts, spikes):
+    """Add the events of each step, over all samples, to spikes (n_block,) int64."""
+    for b in range(len(starts)):
+        for step in range(spikes.size):
+            spikes[step] += starts[b, step + 1] - starts[b, step]
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def count_visits(ids, starts, fan_out, visits):
+    """Add the synapses that the events of each step visit, over all samples, to visits (n_block,) int64.
+
+    fan_out: (n_pre,) int64.
+    """
+    for b in range(len(starts)):
+        for step in range(visits.size):
             for e in range(starts[b, step], starts[b, step + 1]):
                 visits[step] += fan_out[ids[b, e]]
-    return visits
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")

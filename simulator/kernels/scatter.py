@@ -1,12 +1,37 @@
 """Explicit synapses: each event adds its row of weights to its targets' currents."""
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+
+@intrinsic
+def _prefetch(typingctx, array, i):
+    """Ask for the cache line of array[i], which need not exist."""
+    signature = types.void(array, types.int64)
+
+    def codegen(context, builder, signature, args):
+        data, number, name = (
+            context.make_array(signature.args[0])(context, builder, args[0]).data,
+            ir.IntType(32),
+            "llvm.prefetch.p0",
+        )
+        address = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
+        prefetch = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        builder.call(prefetch, [address, *(ir.Constant(number, n) for n in (0, 3, 1))])  # to read, near, data
+        return context.get_dummy_value()
+
+    return signature, codegen
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start, targets, weights, current):
-    """Deliver a block of events to steps t + delay. row_of: (n_pre,) row of each source neuron or -1; empty: its id."""
+def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start, row_end, targets, weights, current):
+    """Deliver a block of events to steps t + delay.
+
+    row_of: (n_pre,) row of each source neuron or -1; empty: its id. row_start, row_end: (n_rows,).
+    """
     n_samples, ring, _ = current.shape
     four = np.uint64(4)
     one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
@@ -16,14 +41,20 @@ def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start,
             if arrival >= n_steps:
                 break
             target = current[b, arrival % ring]
-            for e in range(starts[b, step], starts[b, step + 1]):
+            last = starts[b, step + 1]
+            for e in range(starts[b, step], last):
                 row = ids[b, e]
                 if row_of.size:
                     row = row_of[row]
                     if row < 0:
                         continue
+                elif e + 1 < last:  # rows lie apart: the next one's first lines are fetched meanwhile
+                    ahead = row_start[ids[b, e + 1]]
+                    for line in range(0, 64, 16):
+                        _prefetch(targets, ahead + line)
+                        _prefetch(weights, ahead + line)
                 j = np.uint64(row_start[row])
-                end = np.uint64(row_start[row + 1])
+                end = np.uint64(row_end[row])
                 if values.shape[1]:
                     value = values[b, e]
                     while j < end:
@@ -45,6 +76,20 @@ def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start,
                 while j < end:
                     target[targets[j]] += weights[j]
                     j += one
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def split_rows(row_start, targets, first_target, edges):
+    """edges (n_rows,): where the targets >= first_target of each row begin. Targets of a row are ascending."""
+    for row in range(edges.size):
+        low, high = row_start[row], row_start[row + 1]
+        while low < high:
+            middle = (low + high) // 2
+            if targets[middle] < first_target:
+                low = middle + 1
+            else:
+                high = middle
+        edges[row] = low
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")

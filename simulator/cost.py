@@ -1,0 +1,43 @@
+"""Which engine should be faster: a model of both, in cycles of a core, as measured with 512-bit vectors."""
+
+import numpy as np
+
+from ..compiler import Array
+from .bit_plan import BitPlan
+from .plan import Plan
+
+RATE = 0.05  # at which neurons are supposed to fire: nobody knows before the run
+PER_VISIT = 4.5  # a synapse that an event visits; of a convolution, whose targets lie further apart:
+PER_SHARED_VISIT = 7.0
+PER_PRODUCT = 0.5  # a synapse that a number of a picture visits
+PER_EVENT = 60.0
+PER_UPDATE = 1.5  # a neuron, in one step
+PER_BYTE_LAID = 1.0
+
+
+def cycles_by_events(plan: Plan, x: Array) -> float:
+    """Of the event engine, for one sample like those of `x`."""
+    total = 0.0
+    for p in plan.populations:
+        steps, rate = plan.n_steps, RATE
+        if p.kind == "input" and not plan.graph.coding.is_real:
+            rate = float(np.mean(x[:1] != 0)) if plan.graph.coding.kind == "events" else 0.5
+        if p.emits_numbers:
+            rate, steps = 1.0, 1 if p.kind == "input" and plan.input_is_immediate else steps
+        total += PER_UPDATE * p.n_neurons * plan.n_steps
+        for q in p.outgoing:
+            per_visit = PER_SHARED_VISIT if q.multiply else PER_VISIT
+            if q.multiply and p.kind == "input" and p.emits_numbers:
+                per_visit = PER_PRODUCT
+            total += steps * rate * p.n_neurons * (PER_EVENT + per_visit * q.mean_fan_out)
+    return total
+
+
+def cycles_by_bits(plan: BitPlan, n_samples: int) -> float:
+    """Of the bit-parallel engine, for one of so many samples."""
+    n = min(plan.n_samples, n_samples)
+    total = 0.0
+    for target in plan.targets:
+        laid = sum(r.planes.size for _, r in target.spikes if r.planes is not None)
+        total += plan.n_chunks * (target.cycles(n) / n + PER_BYTE_LAID * laid)
+    return total
