@@ -1,13 +1,13 @@
 """The bit-parallel engine: eight steps, many pixels and many samples at a time, layer by layer over all steps.
 
-A neuron's steps are the bits of a byte. Every target pulls from its sources what they emitted, spikes or not, so the time
-taken does not depend on activity. Integers are as narrow as bounds on weights, inputs and steps prove safe. Floats are
-added in the order of the sources' neurons, as the event engine adds them.
+A neuron's steps are the bits of a byte. Every target pulls from its sources what they emitted, spikes or not, so the
+time taken does not depend on activity. Integers are as narrow as bounds on weights, inputs and steps prove safe.
+Floats are added in the order of the sources' neurons, as the event engine adds them.
 """
 
 from functools import partial
 from queue import Empty
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -116,6 +116,7 @@ class _BitRun:
 
     def count(self) -> Array:
         """The counts of the block."""
+        count: Any = bits.count
         counter, n_all = Counter(self.plan.plan, self.plan.n_steps), self.plan.n_chunks * bits.STEPS
         spikes = np.zeros((len(counter.spikes), n_all), np.int64)
         visits = np.zeros((len(counter.visits), n_all), np.int64)
@@ -123,7 +124,7 @@ class _BitRun:
             if p.name in self.memory.first:
                 for k, arguments in enumerate(self.memory.counting[p.name]):
                     steps = slice(k * bits.STEPS, (k + 1) * bits.STEPS)
-                    bits.count(*arguments, spikes[row, steps], visits[:, steps])
+                    count(*arguments, spikes[row, steps], visits[:, steps])
             elif p.kind != "readout":
                 fan_outs = np.array([q.fan_out for q in p.outgoing], np.int64).reshape(len(p.outgoing), p.n_neurons)
                 rows = np.array([q.index for q in p.outgoing], np.int64)
@@ -232,6 +233,6 @@ class _BitRun:
         bits.pull_numbers(*pulled, np.zeros(target.n_channels, self.number), biases[:, :0], sums, current.T)
         emits = name in memory.first
         emitted = self._bytes(target.population)[chunk].reshape(-1)[here] if emits else np.empty(len(shown), np.uint8)
-        update = bits.update_integer if plan.integer else bits.update_float
-        neuron = (v[here], u[here], channels, height * width, target.neuron, biases)
-        update(current, n_steps, *neuron, *target.options, emitted, shown)
+        update: Any = bits.update_integer if plan.integer else bits.update_float
+        state = (v[here], u[here], channels, height * width, target.neuron, biases)
+        update(current, n_steps, *state, *target.options, emitted, shown)

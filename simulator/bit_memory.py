@@ -21,8 +21,9 @@ class BitMemory:
     Args:
         plan: What is to be run. n_samples: in the block.
     data: uint8, a bit for each step. first: where a population's bytes (n_chunks, n_neurons, n_samples) begin.
-    copies, spikes: by target and chunk, what is to be laid out before it is run (or what runs it, of kernel "merge"), and the kernels' `spikes`.
-    tiles (by target and steps), at_once, biases, no_numbers, counting: further arguments of its kernel. cycles: that it takes, about.
+    copies, spikes: by target and chunk, what is to be laid out before it is run (or what runs it, of kernel "merge"),
+    and the kernels' `spikes`. tiles (by target and steps), at_once, biases, no_numbers, counting: further arguments
+    of its kernel. cycles: that it takes, about.
     """
 
     def __init__(self, plan: BitPlan, n_samples: int) -> None:
@@ -63,7 +64,7 @@ class BitMemory:
         self.no_numbers = {t.population.name: self.numbers(t, [], []) for t in plan.targets}
 
     def numbers(self, target: Target, laid: list[Array], pitch: list[int]) -> tuple[Array, ...]:
-        """The kernels' `numbers`: of each projection its source as laid out, flat, and elements from a row to the next."""
+        """The kernels' `numbers`: of each projection its source as laid out, flat, and elements between two rows."""
         base = np.cumsum([0, *(len(a) for a in laid)])[:-1]
         room = np.zeros(bits.MOST_ROWS * max(pitch, default=0) + bits.VECTOR_BITS, target.number)  # see `overhang`
         s = target.numbers
@@ -83,7 +84,7 @@ class BitMemory:
         key = (part, target.number, target.membrane)
         if key not in self._scratch:
             n_lanes = bits.VECTOR_BITS // np.dtype(target.number).itemsize // 8
-            # Twice the sums of a tile, for a channel of a few bytes writes a whole tile where the next will overwrite it.
+            # Twice the sums of a tile: a channel of a few bytes writes a whole one, which the next will overwrite.
             sums, v = _aligned(32 * n_lanes, target.number), _aligned(16 * n_lanes, target.membrane)
             self._scratch[key] = (sums, v, np.empty(16 * n_lanes, np.uint8))
         return self._scratch[key]
@@ -92,11 +93,10 @@ class BitMemory:
         """The call that runs a target whose neurons fire at any spike of their window."""
         (q,) = target.spikes.projections
         assert isinstance(q, SharedCsr)
-        bytes_ = []
-        for p in (self.plan.graph[q.source], target.population):
-            n = p.n_neurons * self.n_samples
-            bytes_.append(self.data[self.first[p.name] + chunk * n :][:n])
-        source, out, unit = _as_words(*bytes_, self.n_samples)
+        n_in, n_out = (p.n_neurons * self.n_samples for p in (self.plan.graph[q.source], target.population))
+        source = self.data[self.first[q.source] + chunk * n_in :][:n_in]
+        out = self.data[self.first[target.population.name] + chunk * n_out :][:n_out]
+        source, out, unit = _as_words(source, out, self.n_samples)
         shapes = self.plan.graph[q.source].shape, unit, target.population.shape
         return planes.merge, (source, *shapes, q.kernel, q.stride, q.padding, out)
 
@@ -110,7 +110,8 @@ class BitMemory:
         return copies
 
     def _read(self, target: Target, chunk: int, made: set[tuple[object, ...]]) -> None:
-        base, pitch, copies = [], [], []
+        base, pitch = [], []
+        copies: list[Copy] = []
         if target.kernel == "merge":
             self.copies[target.population.name].append([self._merge(target, chunk)])
             return

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +25,6 @@ from ..compiler import (
 from .kernels import bits
 from .plan import Number, Plan, PopulationPlan
 from .rows import Rows, rows_by_target
-
-if TYPE_CHECKING:
-    from .bit_memory import BitMemory
 
 NARROW, WIDE = np.iinfo(np.int16).max, np.iinfo(np.int32).max
 WORKING_BYTES = 2 << 20  # of a layer's sources and targets, most of which should stay in a core's cache
@@ -87,10 +84,10 @@ class Sources:
 class Target:
     """A population with what its kernel needs.
 
-    kernel: "fire", "merge", "update" or "sum". number, membrane: types of sums and of membranes. n_channels, height, width: as
-    rows see it: every neuron is a channel of one pixel where a projection has a row for each neuron.
-    spikes, numbers: what it pulls. neuron: (n_channels, n), see
-    the kernels. biases: (n_channels, n_pixels), or (n_channels, 0) where a channel's pixels share theirs.
+    kernel: "fire", "merge", "update" or "sum". number, membrane: types of sums and of membranes. n_channels, height,
+    width: as rows see it: every neuron is a channel of one pixel where a projection has a row for each neuron.
+    spikes, numbers: what it pulls. neuron: (n_channels, n), see the kernels. biases: (n_channels, n_pixels), or
+    (n_channels, 0) where a channel's pixels share theirs.
     """
 
     population: Population
@@ -141,7 +138,8 @@ class Target:
 class FanOuts:
     """How many synapses a spike visits: most neurons of a channel as many, those near a border fewer.
 
-    n_channels: into which the population is divided; 1 where nothing depends on it. usual: (n_projections, n_channels). start (n_projections + 1,), place, weight: neurons with another fan-out, and by how much, int32.
+    n_channels: into which the population is divided; 1 where nothing depends on it. usual: (n_projections,
+    n_channels). start (n_projections + 1,), place, weight: neurons with another fan-out, and by how much, int32.
     """
 
     n_channels: int
@@ -194,7 +192,7 @@ class BitPlan:
         }
         self.is_loaded = False  # its kernels are
         # Memory of blocks that are done, for blocks to come, by samples in a block.
-        self.spare: defaultdict[int, SimpleQueue["BitMemory"]] = defaultdict(SimpleQueue)
+        self.spare: defaultdict[int, SimpleQueue[BitMemory]] = defaultdict(SimpleQueue)
 
     @property
     def fits(self) -> bool:
@@ -204,18 +202,18 @@ class BitPlan:
     @cached_property
     def n_samples(self) -> int:
         """Samples that a block should have: as many as stay in the cache, for small layers gain from many."""
-        widest = 1
+        widest: int = 1
         for target in self.targets:
             incoming = [*target.spikes, *target.numbers]
             sources = sum(r.planes.size if r.planes else self.graph[q.source].n_neurons for q, r in incoming)
             widest = max(widest, sources + target.population.n_neurons)
-        n = max(1, WORKING_BYTES // (widest * self.n_chunks))
-        return min(MOST_SAMPLES, 1 << n.bit_length() - 1)  # a power of two fills vectors
+        n = int(max(1, WORKING_BYTES // (widest * self.n_chunks)))
+        return min(MOST_SAMPLES, 1 << (n.bit_length() - 1))  # a power of two fills vectors
 
     @cached_property
     def bytes_per_sample(self) -> int:
-        """About what one sample holds: bytes of spikes, laid out for all their targets, and numbers with their steps."""
-        laid = sum(r.planes.size for t in self.targets for _, r in (*t.spikes, *t.numbers) if r.planes)
+        """About what one sample holds: bytes of spikes, and as laid out for their targets, and numbers of all steps."""
+        laid: int = sum(r.planes.size for t in self.targets for _, r in (*t.spikes, *t.numbers) if r.planes)
         each = (32 if emits_numbers(self.graph, p) else 1 for p in self.graph.populations)
         return laid + self.n_chunks * sum(n * p.n_neurons for n, p in zip(each, self.graph.populations, strict=True))
 
@@ -366,9 +364,10 @@ def _joined(rows: list[tuple[Projection, Rows]], number: type[Number]) -> Source
         projections=tuple(q for q, _ in rows),
         rows=tuple(r for _, r in rows),
         first_row=np.array(first_row, np.int64),
-        row_start=np.concatenate(row_start) if rows else np.empty(0, np.int64),
-        places=np.concatenate([r.places for _, r in rows]) if rows else np.empty(0, np.int32),
-        weights=np.concatenate([r.weights for _, r in rows] or [[]]).astype(number),  # as wide as sums: faster to load
+        row_start=np.concatenate([np.empty(0, np.int64), *row_start]),
+        places=np.concatenate([np.empty(0, np.int32), *(r.places for _, r in rows)]),
+        # As wide as sums: faster to load.
+        weights=np.concatenate([np.empty(0, number), *(r.weights for _, r in rows)]).astype(number),
     )
 
 

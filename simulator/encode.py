@@ -30,8 +30,8 @@ def encode(
         integer: whole numbers out, in units of 1/levels ("direct") or 2^-phases (weighted "phase").
         first_sample: index of x[0] in its data set: sample i draws its Bernoulli spikes from (seed, i) alone.
         as_bytes: spikes as uint8, a quarter of the memory; numbers are not affected.
-    Returns: ((n_samples, n_steps, n_neurons) float32 or int32 or uint8, is_constant). A constant input is a broadcast view.
-    Raises: SimulationError: GSM-401 for the wrong shape, GSM-402 for values that are not finite or not spikes.
+    Returns: ((n_samples, n_steps, n_neurons) float32 or int32 or uint8, is_constant). A constant input is a broadcast
+    view. Raises: SimulationError: GSM-401 for the wrong shape, GSM-402 for values that are not finite or not spikes.
     """
     given_steps = holds_steps(x, shape, n_steps)
     _check_values(x)

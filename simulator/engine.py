@@ -131,7 +131,7 @@ def _choose(plan: Plan, x: Array, engine: str, names: list[str], crew: Crew) -> 
 
 
 def _in_order(run: Callable[[int, int], Block], blocks: list[tuple[int, int]], n_threads: int) -> Iterator[Block]:
-    """Run blocks on threads; on this one, if it is to be one: a thread takes longer to start than a sample may to run."""
+    """Run blocks on threads; on this one, if it is to be one: to start one may take longer than a sample."""
     if n_threads == 1:
         yield from (run(a, b) for a, b in blocks)
         return
@@ -147,8 +147,9 @@ def _in_order(run: Callable[[int, int], Block], blocks: list[tuple[int, int]], n
 def _run_block(engine: EventEngine | BitEngine, plan: Plan, x: Array, first_sample: int) -> Block:
     graph = plan.graph
     integer = graph.arithmetic == "int"
-    options = {"integer": integer, "first_sample": first_sample, "as_bytes": True}
-    return engine.run(*encode(x, graph.coding, graph.input.shape, plan.n_steps, **options))
+    shape = graph.input.shape
+    coded = encode(x, graph.coding, shape, plan.n_steps, integer=integer, first_sample=first_sample, as_bytes=True)
+    return engine.run(*coded)
 
 
 def _check_call(

@@ -1,8 +1,9 @@
 """The event-driven engine: every event is pushed to the targets that it meets.
 
 Each population is run over a block of steps at once; what it emits is pushed at once into the currents of its
-targets, `delay` steps later. Without a cycle the block is all T steps of a sample (layer by layer); with one it is a few
-steps, which the populations of the cycle go through one by one. Threads share the targets where many events arrive.
+targets, `delay` steps later. Without a cycle the block is all T steps of a sample (layer by layer); with one it is a
+few steps, which the populations of the cycle go through one by one. Threads share the targets where many events
+arrive.
 """
 
 from dataclasses import dataclass

@@ -34,7 +34,7 @@ from .kernels import (
     update_integer,
 )
 
-Number = np.float32 | np.int32 | np.int64 | np.uint8
+Number = np.float32 | np.int16 | np.int32 | np.int64 | np.uint8
 BLOCK_BYTES = 512 << 10  # of currents that populations before a cycle may fill ahead of it: they stay in the cache
 MOST_BLOCK_STEPS = 16
 KEEP = {"subtract": 1, "zero": 0, "none": 1}
@@ -61,7 +61,8 @@ class ProjectionPlan:
     def push_all(self, numbers: Array, first_step: int, n_steps: int, current: Array) -> bool:
         """Add what every source neuron emits (n_samples, n_block, n_pre), if there is a kernel for it: says so."""
         if self.multiply:
-            multiply_convolution(numbers, first_step, n_steps, self.delay, *self.multiply, current)
+            kernel: Any = multiply_convolution
+            kernel(numbers, first_step, n_steps, self.delay, *self.multiply, current)
         return bool(self.multiply)
 
     @property
@@ -76,14 +77,14 @@ class ProjectionPlan:
 
     def push_part(self, part: int, n_parts: int, n_targets: int, events: tuple[Any, ...], current: Array) -> None:
         """As `push`, to one of the equal parts of the targets."""
-        row_of, row_start, _, targets, weights = self.arguments
+        row_of, _, _, targets, weights = self.arguments
         begin, end = (self._edge(k, n_parts, n_targets) for k in (part, part + 1))
         self.kernel(*events, self.delay, row_of, begin, end, targets, weights, current)
 
     def _edge(self, part: int, n_parts: int, n_targets: int) -> Array:
         """Where each row's synapses into a part of the targets begin; found once."""
         if (part, n_parts) not in self._edges:
-            row_of, row_start, row_end, targets, _ = self.arguments
+            _, row_start, row_end, targets, _ = self.arguments
             edge = np.empty(len(row_start), np.int64)
             whole = np.append(row_start, row_end[-1:])
             split_rows(whole, targets, n_targets * part // n_parts, edge)
@@ -207,7 +208,8 @@ class Plan:
 
     @cached_property
     def groups(self) -> tuple[tuple[tuple[PopulationPlan, ...], bool], ...]:
-        """Populations in an order in which each comes after what it hears from; those of a cycle together: (populations,
+        """Populations in an order in which each comes after what it hears from; those of a cycle together:
+        (populations,
         whether they are a cycle)."""
         n = len(self.populations)
         links = [(self.row(q.source), self.row(q.target)) for q in self.projections]
@@ -393,8 +395,7 @@ def _shared(p: SharedCsr, source: tuple[int, ...], target: tuple[int, ...]) -> t
 
 
 def _reach(p: SharedCsr, axis: int, n_in: int, n_out: int) -> tuple[Array, Array, Array]:
-    """Per position of the source, one after the other, the taps by which it reaches an output, and which: (starts, taps,
-    outputs)."""
+    """Per position of the source, one after the other, the taps that reach an output: (starts, taps, outputs)."""
     numerator = np.arange(n_in)[:, None] + p.padding[axis] - np.arange(p.kernel[axis])[None, :] * p.dilation[axis]
     out, rest = np.divmod(numerator, p.stride[axis])
     reached = (numerator >= 0) & (rest == 0) & (out < n_out)

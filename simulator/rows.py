@@ -17,8 +17,8 @@ class Planes:
     """How a source is laid out: every `stride`-th pixel in a plane of its own, one plane for each of the `phases`.
 
     shape: of the source, (channels, height, width). used: height and width of what is laid out of it. stride: of the
-    output, in source pixels. phases: (n_phases, 2) the first pixel of each plane. before: rows of zeros above and columns
-    to the left. plane: height and width of a plane.
+    output, in source pixels. phases: (n_phases, 2) the first pixel of each plane. before: rows of zeros above, and
+    columns to the left. plane: height and width of a plane.
     """
 
     shape: tuple[int, int, int]

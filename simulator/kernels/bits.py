@@ -1,13 +1,14 @@
-"""Bit-parallel kernels: eight steps of a neuron are the bits of a byte, and every target pulls the bytes of its sources.
+"""Bit-parallel kernels: eight steps of a neuron are the bits of a byte, and targets pull the bytes of their sources.
 
 memory: uint8, all that a run holds. Where a population's bytes are laid out for a convolution, the sources of one tap
 lie at one distance from every output pixel, so that one weight is added to many pixels and steps at once.
-scale: samples of the block, which lie side by side wherever one value of one neuron is spoken of.
-tile: (index into TILES, rows, bytes in a row) of output that is summed in registers: a lane for each step of each byte,
-or one for all steps where nothing but constant numbers arrives.
-spikes (what arrives as bits, of all projections into a population; see `Rows`): memory, base, pitch (n_projections,)
-first byte of what is laid out, and bytes from a row to the next; first_row (n_projections,), row_start, places, weights:
-of one projection after the other; places count neurons. numbers: the same of what arrives as numbers, in elements.
+
+scale: samples of the block, which lie side by side wherever one value of one neuron is spoken of. tile: (index into
+TILES, rows, bytes in a row) of output that is summed in registers: a lane for each step of each byte, or one for all
+steps where nothing but constant numbers arrives. spikes (what arrives as bits, of all projections into a population;
+see `Rows`): memory, base, pitch (n_projections,) first byte of what is laid out, and bytes from a row to the next;
+first_row (n_projections,), row_start, places, weights: of one projection after the other; places count neurons.
+numbers: the same of what arrives as numbers, in elements.
 
 The intrinsics are vector code of LLVM, which every CPU runs; AVX-512 adds to 32 lanes under a mask in two instructions.
 Each has a twin in plain Numba (`plain_...`), which tests hold against it.
@@ -146,11 +147,12 @@ def _make_fire(constant, wraps):
     """Eight steps of as many integrate-and-fire neurons as a vector of sums has lanes:
     v <- v * leak + (current + bias); fired = v >= fire_at; where fired v <- v * keep - drop.
 
-    sums: current, from `offset` on: lanes (byte, step), or (byte) if it is constant. v: from `at` on, no narrower than
-    sums; it is `start` if these are the first steps. out: from `out_at` on, a byte each, of which bit t says that it fired in step t, if steps has bit t. bias, late,
-    fire_at, drop, keep, leak: of v's type; of whole numbers leak and keep are masks, 0 or -1, of floats factors.
-    wraps: as Loihi does it: v, drop, fire_at and biases are in 1/64 unit, current + bias wraps into (-2^23, 2^23], and
-    v, to which `late` is added then, is clipped to +-(2^23 - 1). 32 bits hold all that 24 can become in a step.
+    sums: current, from `offset` on: lanes (byte, step), or (byte) if it is constant. v: from `at` on, no narrower
+    than sums; it is `start` if these are the first steps. out: from `out_at` on, a byte each, of which bit t says
+    that it fired in step t, if steps has bit t. bias, late, fire_at, drop, keep, leak: of v's type; of whole numbers
+    leak and keep are masks, 0 or -1, of floats factors. wraps: as Loihi does it: v, drop, fire_at and biases are in
+    1/64 unit, current + bias wraps into (-2^23, 2^23], and v, to which `late` is added then, is clipped to
+    +-(2^23 - 1). 32 bits hold all that 24 can become in a step.
     """
 
     @intrinsic
@@ -395,18 +397,18 @@ def _emit(memory, out, fired, tile, n_rows, n_bytes, width):
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def pull_and_fire(
-    memory, scale, height, width, channels, tile, spikes, numbers, n_steps, at_once, out, biases, neuron, wraps, state, first,
-    last, steps, sums, v, fired,
+    memory, scale, height, width, channels, tile, spikes, numbers, n_steps, at_once, out, biases, neuron, wraps,
+    state, first, last, steps, sums, v, fired,
 ):  # fmt: skip
     """Run some channels of an integrate-and-fire population over eight steps.
 
     height, width: of a channel, in bytes. channels (2,): first and end. at_once: channels of one tile each that are
-    alike, and that lie side by side in the registers in which they fire. n_steps: of which sums are different, 8, or 1
-    if they are constant. out: first byte of the population's own. biases: (n_channels, n_bytes of a channel) or
-    (n_channels, 0), on top of the channel's. neuron (n_channels, 7): membrane at the start, bias, late bias, fire_at, drop,
-    keep, leak, and wraps: see `_make_fire`. state: (n_bytes of the population,) membranes, read unless these are the
-    `first` steps and written unless they are the `last`. steps: byte with the bits of steps that there are. sums, v,
-    fired: scratch of a tile.
+    alike, and that lie side by side in the registers in which they fire. n_steps: of which sums are different, 8, or
+    1 if they are constant. out: first byte of the population's own. biases: (n_channels, n_bytes of a channel) or
+    (n_channels, 0), on top of the channel's. neuron (n_channels, 7): membrane at the start, bias, late bias, fire_at,
+    drop, keep, leak, and wraps: see `_make_fire`. state: (n_bytes of the population,) membranes, read unless these
+    are the `first` steps and written unless they are the `last`. steps: byte with the bits of steps that there are.
+    sums, v, fired: scratch of a tile.
     """
     number, n_lanes, steps = v.dtype.type, sums.size // 32, np.uint8(steps)
     begins = bool(first)
@@ -459,8 +461,8 @@ def pull_and_fire(
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def update_integer(
-    current, n_steps, v, u, channels, per_channel, neuron, biases, to_membrane, voltage_first, reset_delay, fires, fired,
-    seen,
+    current, n_steps, v, u, channels, per_channel, neuron, biases, to_membrane, voltage_first, reset_delay, fires,
+    fired, seen,
 ):  # fmt: skip
     """Any neuron in Loihi's arithmetic over n_steps <= 8 (see `update_integer` of neurons.py).
 
@@ -577,8 +579,8 @@ def count(
 ):
     """Add up the spikes of eight steps, and the synapses that they visit.
 
-    first: byte of a population's. n_bytes: of a channel. usual (n_projections, n_channels): fan-out of most neurons of a
-    channel. extra_...: neurons with another one, and by how much: those of projection p from extra_start[p] on.
+    first: byte of a population's. n_bytes: of a channel. usual (n_projections, n_channels): fan-out of most neurons
+    of a channel. extra_...: neurons with another one, and by how much: those of projection p from extra_start[p] on.
     spikes: (8,) int64. visits: (n_all_projections, 8) int64, of which `rows` (n_projections,) are this population's.
     """
     n_projections = len(usual)

@@ -1,6 +1,5 @@
 """Event lists: made from dense arrays, counted, and spread back into dense arrays."""
 
-import numpy as np
 from numba import njit
 
 

@@ -1,4 +1,5 @@
-"""What the bit-parallel kernels read, and what they leave: bytes of eight steps, laid out, packed, unpacked and counted.
+"""What the bit-parallel kernels read, and what they leave: bytes of eight steps, laid out, packed, unpacked and
+counted.
 
 A population's bytes are (n_neurons, n_samples): those of one neuron in all samples of a block lie side by side.
 """
