@@ -191,8 +191,8 @@ class BitPlan:
             p.name: fan_outs(p) for p in plan.populations if not emits_numbers(plan.graph, plan.graph[p.name])
         }
         self.is_loaded = False  # its kernels are
-        # Memory of blocks that are done, for blocks to come, by samples in a block.
-        self.spare: defaultdict[int, SimpleQueue[BitMemory]] = defaultdict(SimpleQueue)
+        # A `BitMemory` of each block that is done, for blocks to come, by samples in a block.
+        self.spare: defaultdict[int, SimpleQueue[Any]] = defaultdict(SimpleQueue)
 
     @property
     def fits(self) -> bool:
