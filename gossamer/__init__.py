@@ -13,9 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cluster import simulate_on_cluster
     from .compiler import load_checkpoint, load_graph, save_checkpoint
     from .hwmodels import EventCounts, GossamerError, list_chips, load_chip
     from .simulator import load_activity, simulate
+    from .sweep import sweep
     from .training.data import load_dataset
     from .verbs import attack, compile, diff, energy, from_nir, to_nir, train
 
@@ -35,6 +37,8 @@ __all__ = [
     "load_graph",
     "save_checkpoint",
     "simulate",
+    "simulate_on_cluster",
+    "sweep",
     "to_nir",
     "train",
 ]
@@ -55,6 +59,8 @@ _HOME = {
     "load_graph": "compiler",
     "save_checkpoint": "compiler",
     "simulate": "simulator",
+    "simulate_on_cluster": "cluster",
+    "sweep": "sweep",
     "to_nir": "verbs",
     "train": "verbs",
 }

@@ -20,6 +20,7 @@ OPTIONAL = {
     "pillow": "train",
     "nir": "nir",
     "h5py": "nir",
+    "distributed": "dask",
     "matplotlib": "viz",
     "jinja2": "viz",
 }

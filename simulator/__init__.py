@@ -2,6 +2,7 @@
 
 from .activity import Activity as Activity
 from .activity import Layer as Layer
+from .activity import join_activities as join_activities
 from .activity import load_activity as load_activity
 from .bit_plan import why_not_bits as why_not_bits
 from .encode import encode as encode

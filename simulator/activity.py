@@ -1,6 +1,7 @@
 """What a run leaves: exact counts per layer and step, logits, and spikes where they were recorded."""
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from math import inf, prod
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,26 @@ class Activity:
     def __repr__(self) -> str:
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.4f}"
         return f"<Activity of {self.graph!r}: {self.n_samples} samples x {self.n_steps} steps{accuracy}>"
+
+
+def join_activities(parts: Sequence[Activity], *, seconds: float) -> Activity:
+    """One record of runs of the same graph on parts of a data set, in the order of its samples.
+
+    Args:
+        seconds: That all of them took together, as somebody waited for it.
+    """
+    first = parts[0]
+    return replace(
+        first,
+        n_samples=sum(part.n_samples for part in parts),
+        counts=np.sum([part.counts for part in parts], axis=0),
+        logits=np.concatenate([part.logits for part in parts]),
+        labels=None if first.labels is None else np.concatenate([p.labels for p in parts if p.labels is not None]),
+        seconds=seconds,
+        threads=max(part.threads for part in parts),
+        engine=" and ".join(sorted({part.engine for part in parts})),
+        spikes={name: np.concatenate([part.spikes[name] for part in parts]) for name in first.spikes},
+    )
 
 
 def load_activity(path: str | Path) -> Activity:

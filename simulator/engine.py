@@ -35,6 +35,7 @@ def simulate(
     threads: int | None = None,
     engine: EngineName = "auto",
     record: str | Sequence[str] = (),
+    first_sample: int = 0,
     block_bytes: int = BLOCK_BYTES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Activity:
@@ -49,6 +50,7 @@ def simulate(
         engine: "event": every spike is pushed to its targets. "bits": every target pulls eight steps of its sources at
             a time, for networks without cycles. "auto": what should be faster. Results do not depend on it.
         record: Populations whose spikes to keep; ("*",) for all.
+        first_sample: Index of x[0] in its data set, on which the Bernoulli spikes of "rate" coding depend.
         block_bytes: Memory that one thread may hold at a time, about.
         progress: Called with (samples done, samples in all).
     Raises:
@@ -78,7 +80,7 @@ def simulate(
     crew.size = n_threads // n_outer
     chosen.load()
     started = time.perf_counter()
-    done = _in_order(lambda a, b: _run_block(chosen, plan, x[a:b], a), blocks, n_outer)
+    done = _in_order(lambda a, b: _run_block(chosen, plan, x[a:b], first_sample + a), blocks, n_outer)
     for (_, n_done), block in zip(blocks, done, strict=True):
         counts += block.counts
         readout.append(block.readout)

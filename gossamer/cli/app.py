@@ -14,6 +14,7 @@ from .energy import energy
 from .inspect import inspect
 from .report import report
 from .simulate import simulate
+from .sweep import sweep
 from .train import train
 
 app = typer.Typer(
@@ -52,6 +53,7 @@ for name, verb in (
     ("compile", compile),
     ("simulate", simulate),
     ("energy", energy),
+    ("sweep", sweep),
     ("inspect", inspect),
     ("diff", diff),
     ("report", report),

@@ -32,6 +32,10 @@ Chips = Annotated[
         help="Price the run on this chip: cmos-45nm, cmos-45nm:memory-fp32, loihi, or a .toml file. Repeatable.",
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="ADDRESS", help="Run on the workers of this dask scheduler: tcp://head:8786."),
+]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of every random choice.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write it.")]
 

@@ -1,11 +1,11 @@
 """gossamer simulate: run a graph and count."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from .options import AsJson, Chips, Data, DataDir, Limit, Split
+from .options import AsJson, Chips, Cluster, Data, DataDir, Limit, Split
 from .output import note, print_json, show
 
 
@@ -25,9 +25,10 @@ def simulate(
         typer.Option(
             "--engine",
             metavar="auto|event|bits",
-            help="event: every spike by itself. bits: 64 samples at a time, integer networks without cycles.",
+            help="event: every spike by itself. bits: eight steps at a time, networks without cycles.",
         ),
     ] = "auto",
+    cluster: Cluster = None,
     record: Annotated[bool, typer.Option("--record", help="Keep every spike of every population in the run.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="RUN", help="Save what happened, for energy and report.")
@@ -36,9 +37,10 @@ def simulate(
 ) -> None:
     """Run a graph on data, and count what happens.
 
-    Counts are exact integers. Those of an integer network depend neither on the engine, nor on threads, nor on how
-    synapses are stored.
+    Counts are exact integers. They depend neither on the engine, nor on threads or machines, nor on how synapses are
+    stored.
     """
+    from ..cluster import simulate_on_cluster
     from ..files import load_runnable
     from ..report.energies import energies_json
     from ..report.tables import activity_table, energy_remarks, energy_table
@@ -56,17 +58,13 @@ def simulate(
         note(f"{graph} is a checkpoint: compiled on the fly, in {compiled.arithmetic}")
     samples = load_samples(data, split=split, data_dir=data_dir, limit=limit)
     check_classes(samples.n_classes, n_outputs(compiled), data=data)
+    options: dict[str, Any] = {"n_steps": steps, "threads": threads, "engine": engine, "record": ("*",) * record}
     with counting("simulating") as progress:
-        activity = run(
-            compiled,
-            samples.x,
-            samples.y,
-            n_steps=steps,
-            threads=threads,
-            engine=engine,  # type: ignore[arg-type]  # it refuses other names
-            record=("*",) if record else (),
-            progress=progress,
-        )
+        if cluster is None:
+            activity = run(compiled, samples.x, samples.y, progress=progress, **options)
+        else:
+            there: dict[str, Any] = {"address": cluster, "progress": progress}
+            activity = simulate_on_cluster(compiled, samples.x, samples.y, **there, **options)
     if out is not None:
         activity.save(out)
         note(f"wrote {out}")

@@ -235,17 +235,18 @@ def test_integers_equal_the_reference(network, seed, per, weight_bits):
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(networks(layered=True), st.integers(0, 1000))
-def test_floats_equal_the_event_engine_to_the_last_bit(network, seed):
+def test_floats_depend_neither_on_the_engine_nor_on_how_synapses_are_stored(network, seed):
     network = in_canonical_form(network)
-    x = samples(network, seed)
+    x, runs = samples(network, seed), []
     for unroll in (False, True):
         graph = to_synaptic_graph(network, unroll=unroll)
-        if why_not_bits(graph) is None:
-            by_bits, by_events = (simulate(graph, x, record="*", threads=2, engine=e) for e in ("bits", "event"))
-            np.testing.assert_array_equal(by_bits.counts, by_events.counts)
-            np.testing.assert_array_equal(by_bits.logits, by_events.logits)
-            for name, spikes in by_events.spikes.items():
-                np.testing.assert_array_equal(by_bits.spikes[name], spikes, err_msg=name)
+        engines = ("event", "bits") if why_not_bits(graph) is None else ("event",)
+        runs += [simulate(graph, x, record="*", threads=2, engine=engine) for engine in engines]
+    for run in runs[1:]:
+        np.testing.assert_array_equal(run.counts[:, :, :4], runs[0].counts[:, :, :4])
+        np.testing.assert_array_equal(run.logits, runs[0].logits)
+        for name, spikes in runs[0].spikes.items():
+            np.testing.assert_array_equal(run.spikes[name], spikes, err_msg=name)
 
 
 @pytest.mark.parametrize("n_samples", [1, 63, 64, 65, 150])
