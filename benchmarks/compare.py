@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse
 import torch
 from dense_torch import DenseTorch
+from rivals import installed
 from workloads import N_STEPS, quantized, w1, w2
 
 from gossamer.compiler import SynapticGraph
@@ -69,7 +70,8 @@ def runners(graph: SynapticGraph, whole: SynapticGraph) -> dict[str, Runner]:
     found: dict[str, Runner] = {
         "Gossamer, as it chooses (int8)": lambda x: simulate(whole, x, threads=THREADS).logits,
         "Gossamer, event engine (int8)": lambda x: simulate(whole, x, threads=THREADS, engine="event").logits,
-        "Gossamer, event engine (float32)": lambda x: simulate(graph, x, threads=THREADS).logits,
+        "Gossamer, as it chooses (float32)": lambda x: simulate(graph, x, threads=THREADS).logits,
+        "Gossamer, event engine (float32)": lambda x: simulate(graph, x, threads=THREADS, engine="event").logits,
     }
     pictures = len(graph.input.shape) == 3
     for layout in ("nchw", "nhwc") if pictures else ("nchw",):
@@ -80,7 +82,7 @@ def runners(graph: SynapticGraph, whole: SynapticGraph) -> dict[str, Runner]:
     if not pictures:
         found["PyTorch sparse CSR"] = SparseProduct(whole, with_torch=True)
         found["SciPy sparse CSR"] = SparseProduct(whole, with_torch=False)
-    return found
+    return found | installed(whole, N_STEPS)
 
 
 def _dense(rival: DenseTorch) -> Runner:

@@ -15,7 +15,7 @@ from ..compiler import Array
 from .block import Block
 from .counting import Counter
 from .crew import Crew
-from .kernels import LANES, count_spikes, count_visits, list_events, spread_events
+from .kernels import LANES, count_spikes, count_visits, list_events, list_spikes, spread_events
 from .plan import Plan, PopulationPlan, ProjectionPlan, block_steps
 
 WORTH_SHARING = 100_000  # synapses to visit, from which threads share them
@@ -173,7 +173,10 @@ class _EventRun:
         values = np.empty(ids.shape if real else (n, 0), p.number)
         starts = np.empty((n, n_block + 1), np.int64)
         writable = np.require(dense, requirements=("C", "W"))  # Numba compiles anew for arrays that are read-only
-        list_events(writable, ids, values, starts)
+        if writable.dtype == np.uint8:
+            list_spikes(writable, ids, starts)
+        else:
+            list_events(writable, ids, values, starts)
         return _Events(ids, values, starts)
 
     def _push(self, q: ProjectionPlan, steps: slice, events: _Events) -> None:

@@ -12,6 +12,7 @@ from .convolution import push_convolution as push_convolution
 from .events import count_spikes as count_spikes
 from .events import count_visits as count_visits
 from .events import list_events as list_events
+from .events import list_spikes as list_spikes
 from .events import spread_events as spread_events
 from .neurons import LANES as LANES
 from .neurons import update_float as update_float

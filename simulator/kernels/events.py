@@ -1,5 +1,6 @@
 """Event lists: made from dense arrays, counted, and spread back into dense arrays."""
 
+import numpy as np
 from numba import njit
 
 
@@ -17,6 +18,30 @@ def list_events(dense, ids, values, starts):
                     ids[b, k] = i
                     if values.shape[1]:
                         values[b, k] = x
+                    k += 1
+            starts[b, step + 1] = k
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def list_spikes(spikes, ids, starts):
+    """As list_events for spikes, uint8: most words of eight hold none."""
+    n_samples, n_block, n_neurons = spikes.shape
+    n_words = n_neurons // 8
+    for b in range(n_samples):
+        k = 0
+        starts[b, 0] = 0
+        for step in range(n_block):
+            row = spikes[b, step]
+            words = row[: 8 * n_words].view(np.uint64)
+            for w in range(n_words):
+                if words[w] != 0:
+                    for i in range(8 * w, 8 * w + 8):
+                        if row[i] != 0:
+                            ids[b, k] = i
+                            k += 1
+            for i in range(8 * n_words, n_neurons):
+                if row[i] != 0:
+                    ids[b, k] = i
                     k += 1
             starts[b, step + 1] = k
 
