@@ -31,7 +31,8 @@ class BitMemory:
         self.first: dict[str, int] = {}
         self._laid: dict[tuple[object, ...], int] = {}
         self._scratch: dict[tuple[int, type, type], tuple[Array, Array, Array]] = {}
-        n, overhang = 0, 0  # tiles are read beyond what is output: nothing depends on it, but it must be there
+        # Tiles are read beyond what is output: nothing depends on it, but it must be there.
+        n, overhang = 0, bits.MOST_BYTES
         for p in plan.graph.populations:
             if not emits_numbers(plan.graph, p):
                 self.first[p.name] = n
