@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import distributed
 import numpy as np
 import pytest
 from networks import refusal, small_convolutional
@@ -12,7 +13,6 @@ from gossamer import GossamerError, compile, simulate, simulate_on_cluster, swee
 from gossamer.cluster import connected
 from gossamer.compiler import InputCoding
 
-distributed = pytest.importorskip("distributed")
 RNG = np.random.default_rng(0)
 
 
