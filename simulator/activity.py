@@ -55,7 +55,8 @@ class Activity:
     counts: (n_layers, n_steps, len(EVENT_NAMES)) int64, summed over samples; one row per population, in
         topological order.
     logits: (n_samples, n_outputs) float32. labels: (n_samples,) int64 or None.
-    seconds: the simulation alone, without loading and compiling. engine: "event" or "bits"; of joined runs, "bits and event".
+    seconds: the simulation alone, without loading and compiling. engine: "event", "bits", or "bits and event" of joined
+        runs.
     spikes: per recorded population (n_samples, n_steps, *shape).
     """
 
