@@ -17,7 +17,7 @@ from .bit_plan import BitPlan, Target, emits_numbers
 from .block import Block
 from .counting import Counter
 from .crew import Crew
-from .kernels import bits, planes
+from .kernels import bit_neurons, bits, planes
 
 HELD_BYTES = 1 << 20  # currents that are made before they are used, so that they stay in the cache
 WORTH_SHARING = 400_000  # cycles of work from which threads share a layer
@@ -233,6 +233,6 @@ class _BitRun:
         bits.pull_numbers(*pulled, np.zeros(target.n_channels, self.number), biases[:, :0], sums, current.T)
         emits = name in memory.first
         emitted = self._bytes(target.population)[chunk].reshape(-1)[here] if emits else np.empty(len(shown), np.uint8)
-        update: Any = bits.update_integer if plan.integer else bits.update_float
+        update: Any = bit_neurons.update_integer if plan.integer else bit_neurons.update_float
         state = (v[here], u[here], channels, height * width, target.neuron, biases)
         update(current, n_steps, *state, *target.options, emitted, shown)

@@ -101,7 +101,6 @@ class Target:
     numbers: Sources
     neuron: Array
     biases: Array
-    has_current: bool = False
     options: tuple[bool, ...] = ()
 
     def tile(self, n_samples: int, n_steps: int) -> tuple[int, int, int]:
@@ -250,7 +249,6 @@ class BitPlan:
             numbers=_joined(as_numbers, number),
             neuron=neuron,
             biases=biases,
-            has_current=p.neuron is not None and p.neuron.has_current,
             options=options,
         )
 
