@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..compiler import Array, Population
-from .bit_memory import BitMemory, lay_out
+from .bit_memory import WORDS, BitMemory, lay_out
 from .bit_plan import BitPlan, Target, emits_numbers
 from .block import Block
 from .counting import Counter
@@ -38,15 +38,15 @@ class BitEngine:
     def __init__(self, plan: BitPlan, names: list[str], crew: Crew) -> None:
         self.plan, self.names, self.crew = plan, names, crew
 
-    def load(self) -> None:
-        """Run an empty sample, so that compiling kernels, or loading them, is not counted as simulation."""
-        if not self.plan.is_loaded:
+    def load(self, sizes: set[int]) -> None:
+        """Run empty blocks of these sizes, so that compiling kernels, or loading them, is not counted as simulation."""
+        for n in {n if n in WORDS else 3 for n in sizes} - self.plan.loaded:  # others are all moved in the same way
             source = self.plan.graph.input
             numbers = emits_numbers(self.plan.graph, source)
             number = self.plan.plan.population(source.name).number if numbers else np.uint8
             for constant in (False, True):
-                self.run(np.zeros((1, self.plan.n_steps, source.n_neurons), number), constant)
-            self.plan.is_loaded = True
+                self.run(np.zeros((n, self.plan.n_steps, source.n_neurons), number), constant)
+            self.plan.loaded.add(n)
 
     def run(self, inputs: Array, constant: bool) -> Block:
         """Run a block, as `encode` makes it."""

@@ -189,7 +189,7 @@ class BitPlan:
         self.fan_outs = {
             p.name: fan_outs(p) for p in plan.populations if not emits_numbers(plan.graph, plan.graph[p.name])
         }
-        self.is_loaded = False  # its kernels are
+        self.loaded: set[int] = set()  # samples in blocks for which its kernels are
         # A `BitMemory` of each block that is done, for blocks to come, by samples in a block.
         self.spare: defaultdict[int, SimpleQueue[Any]] = defaultdict(SimpleQueue)
 

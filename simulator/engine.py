@@ -78,7 +78,7 @@ def simulate(
     # Threads take blocks; where there are fewer blocks than threads, they share the work in each.
     n_outer = min(n_threads, len(blocks))
     crew.size = n_threads // n_outer
-    chosen.load()
+    chosen.load({b - a for a, b in blocks})
     started = time.perf_counter()
     done = _in_order(lambda a, b: _run_block(chosen, plan, x[a:b], first_sample + a), blocks, n_outer)
     for (_, n_done), block in zip(blocks, done, strict=True):

@@ -45,7 +45,7 @@ class EventEngine:
     def __init__(self, plan: Plan, names: list[str], crew: Crew) -> None:
         self.plan, self.names, self.crew = plan, names, crew
 
-    def load(self) -> None:
+    def load(self, sizes: set[int]) -> None:
         """Run no sample at all, so that compiling kernels, or loading them, is not counted as simulation."""
         if tuple(self.names) in self.plan.loaded:
             return

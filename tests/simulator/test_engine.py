@@ -366,9 +366,9 @@ import numpy as np
 from networks import small_convolutional
 from gossamer.compiler import compile_network
 from gossamer.simulator import engine, simulate
-from gossamer.simulator.kernels import bits, convolution, events, neurons, scatter
+from gossamer.simulator.kernels import bit_neurons, bits, convolution, events, neurons, planes, scatter
 
-modules = (bits, convolution, events, neurons, scatter)
+modules = (bit_neurons, bits, convolution, events, neurons, planes, scatter)
 kernels = {f for m in modules for f in vars(m).values() if hasattr(f, "signatures")}
 assert len(kernels) >= 14
 met = lambda: {k: len(k.signatures) for k in kernels}
@@ -376,7 +376,7 @@ run_block, before = engine._run_block, []
 engine._run_block = lambda *arguments: before.append(met()) or run_block(*arguments)
 x = np.random.default_rng(0).random((2, 3, 8, 8), np.float32)
 x.setflags(write=False)
-for bits, name in ((None, "event"), (8, "event"), (8, "bits")):
+for bits, name in ((None, "event"), (8, "event"), (None, "bits"), (8, "bits")):
     simulate(compile_network(small_convolutional(), weight_bits=bits), x, threads=1, record="*", engine=name)
     assert sum(met().values()) > 0 and before[-1] == met(), name
 """
