@@ -11,9 +11,9 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,22 +126,26 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         CompileError: GSM-106 for a full disk, a missing folder or a lack of permission.
     """
     target = Path(path)
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    except (OSError, ValueError) as error:
-        raise _cannot_write(target, error) from None
-    temporary = Path(name)
-    try:
-        os.close(handle)
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
+    try:  # from before the file is there, so that an interrupt at any point leaves none behind
+        _create(temporary)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
     except (OSError, SafetensorError) as error:
         raise _cannot_write(target, error) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # renamed, or never made
+            temporary.unlink()
+
+
+def _create(path: Path) -> None:
+    """An empty file that was not there before."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except ValueError as error:  # a name that no file can have
+        raise OSError(error) from None
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -219,12 +223,6 @@ def _array_sha256(array: Array) -> str:
 
 def _digest(kind: str, version: str, header: str) -> str:
     return hashlib.sha256("\n".join((kind, version, header)).encode()).hexdigest()
-
-
-def _umask() -> int:
-    value = os.umask(0o022)
-    os.umask(value)
-    return value
 
 
 def _cannot_write(path: Path, error: Exception) -> CompileError:

@@ -312,6 +312,19 @@ def test_a_full_disk_is_told_as_such(tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
+def test_an_interrupt_right_after_the_temporary_file_was_made_leaves_none(tmp_path, monkeypatch):
+    close = os.close
+
+    def interrupted(handle):
+        close(handle)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(container.os, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(tmp_path / "a", "text")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("place", ["missing/graph", "file/graph", "folder"])
 def test_a_place_where_no_file_can_be_is_refused(place, tmp_path):
     (tmp_path / "file").write_text("a file, not a folder")
@@ -321,10 +334,10 @@ def test_a_place_where_no_file_can_be_is_refused(place, tmp_path):
 
 
 def test_a_folder_that_may_not_be_written_is_refused(tmp_path, monkeypatch):
-    def refuse(**options):
-        raise PermissionError(errno.EACCES, "Permission denied", str(options["dir"]))
+    def refuse(path, *flags):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(container.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(container.os, "open", refuse)
     assert "may be written" in refusal(lambda: write_text(tmp_path / "a", "text"), "GSM-106").remedy
 
 
