@@ -1,6 +1,6 @@
 """Synthetic networks of the sizes that benchmarks are quoted for, thresholds set to a firing rate of 7 %."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -16,6 +16,7 @@ from gossamer.compiler import (
     Population,
     SynapticGraph,
     canonicalize,
+    compile_network,
     gate,
     integrate_and_fire,
     projection_to_maps,
@@ -40,16 +41,23 @@ def w1(sparsity: float) -> tuple[SynapticGraph, np.ndarray]:
         connections.append(Connection(source=populations[-1].name, target=f"fc{i}", maps=(Dense(weight=weight),)))
         populations.append(Population(name=f"fc{i}", shape=(n_out,), neuron=integrate_and_fire(1.0)))
     x = (rng.random((64, N_STEPS, 784)) < 0.1).astype(np.uint8)
-    return at_rate(_network("w1", populations, connections, InputCoding(kind="events")), x[:8]), x
+    network = _network("w1", populations, connections, InputCoding(kind="events"))
+    return at_rate(compile_network(network), x[:8]), x
 
 
 @cache
 def w2(sparsity: float) -> tuple[SynapticGraph, np.ndarray]:
     """VGG-16 on 32 x 32 x 3 with max pooling over spikes and a dense first layer, and 64 real-valued samples."""
+    x = np.random.default_rng(3).random((64, 3, 32, 32), np.float32)
+    return at_rate(compile_network(vgg(VGG16, sparsity)), x[:4]), x
+
+
+def vgg(sizes: Sequence[int | str], sparsity: float) -> Network:
+    """3 x 3 convolutions on 32 x 32 x 3, "P" for max pooling over spikes, and ten outputs; the first layer is dense."""
     rng = np.random.default_rng(2)
     populations = [Population(name="in", shape=(3, 32, 32), kind="input")]
     connections = []
-    for size in (*VGG16, "out"):
+    for size in (*sizes, "out"):
         channels, height, width = populations[-1].shape
         name = f"layer{len(populations)}"
         if size == "P":
@@ -57,15 +65,14 @@ def w2(sparsity: float) -> tuple[SynapticGraph, np.ndarray]:
             populations.append(Population(name=name, shape=(channels, height // 2, width // 2), neuron=gate()))
             connections.append(Connection(source=populations[-2].name, target=name, maps=(window,)))
             continue
-        n_out, kernel = (10, 1) if size == "out" else (size, 3)
+        n_out, kernel = (10, 1) if size == "out" else (int(size), 3)
         weight = rng.standard_normal((n_out, channels, kernel, kernel)) * (2 / (kernel**2 * channels)) ** 0.5
         if channels > 3:
             weight *= rng.random(weight.shape) >= sparsity
         populations.append(Population(name=name, shape=(n_out, height, width), neuron=integrate_and_fire(1.0)))
         convolution = Conv2d(weight=weight, padding=(kernel // 2, kernel // 2))
         connections.append(Connection(source=populations[-2].name, target=name, maps=(convolution,)))
-    x = rng.random((64, 3, 32, 32), np.float32)
-    return at_rate(_network("w2", populations, connections, InputCoding()), x[:4]), x
+    return _network("vgg", populations, connections, InputCoding())
 
 
 def at_rate(graph: SynapticGraph, x: np.ndarray) -> SynapticGraph:
@@ -115,10 +122,8 @@ def _up_to(graph: SynapticGraph, last: int) -> SynapticGraph:
     return replace(graph, populations=populations, projections=projections, output=populations[-1].name)
 
 
-def _network(
-    name: str, populations: list[Population], connections: list[Connection], coding: InputCoding
-) -> SynapticGraph:
-    network = Network(
+def _network(name: str, populations: list[Population], connections: list[Connection], coding: InputCoding) -> Network:
+    return Network(
         name=name,
         populations=tuple(populations),
         connections=tuple(connections),
@@ -126,4 +131,3 @@ def _network(
         n_steps=N_STEPS,
         coding=coding,
     )
-    return to_synaptic_graph(network)

@@ -36,6 +36,7 @@ from .maps import Shape as Shape
 from .maps import Sparse as Sparse
 from .maps import SumPool2d as SumPool2d
 from .maps import broadcast as broadcast
+from .maps import index_dtype as index_dtype
 from .neurons import COEFFICIENTS as COEFFICIENTS
 from .neurons import CONVENTIONS as CONVENTIONS
 from .neurons import DECAY_UNIT as DECAY_UNIT
@@ -55,7 +56,6 @@ from .passes import quantize as quantize
 from .projections import Csr as Csr
 from .projections import Projection as Projection
 from .projections import SharedCsr as SharedCsr
-from .projections import index_dtype as index_dtype
 from .projections import pooled_shape as pooled_shape
 from .projections import pooled_to_source as pooled_to_source
 from .projections import projection_to_maps as projection_to_maps

@@ -1,10 +1,10 @@
 """Checks that every array and number of the IR passes through: finite, of the right kind, in range, read-only."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .errors import CompileError
 
@@ -12,6 +12,7 @@ Array = NDArray[Any]
 T = TypeVar("T")
 
 LARGEST = (1 << 31) - 1  # neuron ids and geometry are 32-bit numbers in the kernels
+PART = 1 << 20  # elements that a check looks at together
 
 
 def number(value: float) -> Array:
@@ -34,7 +35,7 @@ def parameter(value: ArrayLike, *, where: str) -> Array:
             "GSM-201", "not an array of numbers", where=where, found=array.dtype, expected="float or int"
         )
     if array.dtype.kind == "f":
-        if not np.isfinite(array).all():
+        if not everywhere(np.isfinite, array):
             n_bad = int((~np.isfinite(array)).sum())
             raise CompileError(
                 "GSM-202",
@@ -44,20 +45,37 @@ def parameter(value: ArrayLike, *, where: str) -> Array:
                 expected="finite numbers",
                 remedy="look for a diverged training run or a damaged export",
             )
-        with np.errstate(over="ignore"):
-            array = array.astype(np.float32, copy=False)
-        if not np.isfinite(array).all():
+        if array.dtype.itemsize > 4 and not everywhere(_fits_float32, array):
             raise CompileError("GSM-202", "values overflow float32", where=where, expected="|value| < 3.4e38")
-    return read_only(array.astype(array.dtype.newbyteorder("="), copy=False))
+        return read_only(array, np.float32)
+    return read_only(array)
 
 
-def read_only(array: Array) -> Array:
-    """The array contiguous and so that nobody can write to it: itself if that is so already, else a copy."""
-    if array.flags.c_contiguous and not array.flags.writeable:
+def _fits_float32(values: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.isfinite(values.astype(np.float32))
+
+
+def read_only(array: Array, dtype: DTypeLike | None = None) -> Array:
+    """The array contiguous, of this type (its own, if None), in the machine's byte order, and so that nobody can write
+    to it: itself if that is so already, else a copy.
+    """
+    wanted = array.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
+    if array.flags.c_contiguous and not array.flags.writeable and array.dtype == wanted:
         return array
-    copy = np.array(array, order="C")
-    copy.flags.writeable = False
-    return copy
+    return frozen(np.array(array, wanted, order="C"))
+
+
+def frozen(array: Array) -> Array:
+    """An array that has just been made, so that nobody else can write to it: `read_only` then need not copy it."""
+    array.flags.writeable = False
+    return array
+
+
+def everywhere(test: Callable[[Array], Any], array: Array) -> bool:
+    """True if every element passes the test. Part by part: what the test returns is not held for a large array."""
+    flat = np.ravel(array, order="K")
+    return all(test(flat[a : a + PART]).all() for a in range(0, flat.size, PART))
 
 
 def whole(value: object, *, where: str, minimum: int = 0, maximum: int = LARGEST, code: str = "GSM-203") -> int:

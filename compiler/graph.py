@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from .arrays import name_of, tuple_of
 from .errors import CompileError
 from .ir import Arithmetic, InputCoding, Population, check_arithmetic, check_options
+from .maps import index_dtype
 from .neurons import Neuron
-from .projections import Csr, Projection, SharedCsr, index_dtype, pooled_to_source
+from .projections import Csr, Projection, SharedCsr, pooled_to_source
 from .records import load_record, save_record
 from .topology import check_topology, topological_order
 

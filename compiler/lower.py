@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .arrays import Array
+from .arrays import Array, everywhere, frozen, read_only
 from .canonical import weight_map
 from .errors import CompileError
 from .graph import SynapticGraph
@@ -12,7 +12,7 @@ from .ir import Arithmetic, Connection, Network
 from .maps import Conv2d, Dense, Scale, Shape, Sparse, SumPool2d
 from .matrix import chain_to_matrix, matrix_to_sparse
 from .passes import apply_masks, compose_maps, fold_batch_norm, fuse_average_pooling, quantize
-from .projections import MAX_CHANNELS, MAX_KERNEL, Csr, Projection, SharedCsr, index_dtype
+from .projections import MAX_CHANNELS, MAX_KERNEL, Csr, Projection, SharedCsr
 
 
 def compile_network(
@@ -79,16 +79,30 @@ def _project(network: Network, c: Connection, unroll: bool) -> Projection:
         m, pool = matrix_to_sparse(matrix, target), (1, 1)
     elif not isinstance(m, Sparse):
         m = _by_source(m, c.maps[0].output_shape(source) if len(c.maps) == 2 else source)
-    keep = m.weights != 0
+    m = _without_zeros(m)
     return Csr(
         source=c.source,
         target=c.target,
-        row_start=np.concatenate([[0], np.cumsum(keep)])[m.row_start],
-        targets=m.targets[keep].astype(index_dtype(network[c.target].n_neurons)),
-        weights=_narrow(m.weights[keep], network.arithmetic),
-        delays=None if m.delays is None else m.delays[keep].astype(np.uint16),
+        row_start=m.row_start,
+        targets=m.targets,
+        weights=_narrow(m.weights, network.arithmetic),
+        delays=None if m.delays is None else read_only(m.delays, np.uint16),
         delay=c.delay,
         pool=pool,
+    )
+
+
+def _without_zeros(m: Sparse) -> Sparse:
+    """The map itself, if it holds no weight of 0: large ones are not copied."""
+    if everywhere(np.bool_, m.weights):
+        return m
+    keep = m.weights != 0
+    return Sparse(
+        row_start=m.row_start - np.searchsorted(np.flatnonzero(~keep), m.row_start),
+        targets=frozen(m.targets[keep]),
+        weights=frozen(m.weights[keep]),
+        delays=None if m.delays is None else frozen(m.delays[keep]),
+        shape=m.shape,
     )
 
 
@@ -118,18 +132,21 @@ def _share(c: Connection, m: Conv2d, pool: tuple[int, int], arithmetic: Arithmet
             expected=f"<= {MAX_CHANNELS} channels, <= {MAX_KERNEL} rows and columns",
             remedy="unroll it",
         )
-    out_channel, in_channel, ky, kx = np.nonzero(m.weight)
-    values = m.weight[out_channel, in_channel, ky, kx]
-    channel = in_channel + (out_channel // (c_out // m.groups)) * per_group
-    order = np.lexsort((out_channel, kx, ky, channel))
+    # By group, then input channel, row, column and output channel: the order of the taps.
+    by_source = m.weight.reshape(m.groups, c_out // m.groups, per_group, *kernel).transpose(0, 2, 3, 4, 1)
+    taps = np.flatnonzero(by_source)
+    place, out_channel = np.divmod(taps, c_out // m.groups)
+    channel, within = np.divmod(place, kernel[0] * kernel[1])
+    ky, kx = np.divmod(within, kernel[1])
+    out_channel += channel // per_group * (c_out // m.groups)
     return SharedCsr(
         source=c.source,
         target=c.target,
-        row_start=np.searchsorted(channel[order], np.arange(per_group * m.groups + 1)),
-        out_channels=out_channel[order].astype(np.uint16),
-        ky=ky[order].astype(np.uint8),
-        kx=kx[order].astype(np.uint8),
-        weights=_narrow(values[order], arithmetic),
+        row_start=np.searchsorted(channel, np.arange(per_group * m.groups + 1)),
+        out_channels=frozen(out_channel.astype(np.uint16)),
+        ky=frozen(ky.astype(np.uint8)),
+        kx=frozen(kx.astype(np.uint8)),
+        weights=_narrow(by_source.reshape(-1)[taps], arithmetic),
         kernel=(kernel[0], kernel[1]),
         stride=m.stride,
         padding=m.padding,
@@ -142,6 +159,6 @@ def _share(c: Connection, m: Conv2d, pool: tuple[int, int], arithmetic: Arithmet
 def _narrow(weights: Array, arithmetic: Arithmetic) -> Array:
     """Weights as a graph holds them: float32, or the narrowest integers."""
     if arithmetic == "float32":
-        return weights.astype(np.float32)
+        return read_only(weights, np.float32)
     small = int(weights.min(initial=0)) >= -128 and int(weights.max(initial=0)) <= 127
-    return weights.astype(np.int8 if small else np.int16)
+    return read_only(weights, np.int8 if small else np.int16)

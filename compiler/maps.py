@@ -7,11 +7,12 @@ Shapes are (channels, height, width), or (n,) for flat populations; flattening i
 
 from dataclasses import dataclass
 from math import inf, prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Array, pair, parameter, read_only, whole
+from .arrays import PART, Array, pair, parameter, read_only, whole
 from .errors import CompileError
 
 Shape = tuple[int, ...]
@@ -141,8 +142,10 @@ class Conv2d:
 class Sparse:
     """y = matrix @ x.ravel(), the matrix held by columns: for each input the list of its targets (CSR by source).
 
-    row_start: (n_in + 1,) int64. targets: (n_synapses,) ids of outputs, strictly ascending within a row.
-    weights: (n_synapses,). delays: (n_synapses,) whole steps or None. shape: the output's shape.
+    row_start: (n_in + 1,) int64. targets: (n_synapses,) ids of outputs, strictly ascending within a row; held as
+    uint16 if there are < 65,536 outputs, else as uint32. weights: (n_synapses,). delays: (n_synapses,) whole steps or
+    None. shape: the output's shape. Arrays that nobody can write to (flags.writeable) and of the types that are held
+    are not copied.
     """
 
     row_start: NDArray[np.int64]
@@ -157,9 +160,10 @@ class Sparse:
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "row_start", row_starts(self.row_start, where="Sparse.row_start"))
-        object.__setattr__(self, "targets", read_only(np.asarray(self.targets)))
+        targets = np.asarray(self.targets)
+        check_csr(self.row_start, targets, weights, prod(self.shape), where="Sparse")
+        object.__setattr__(self, "targets", read_only(targets, index_dtype(prod(self.shape))))
         object.__setattr__(self, "delays", _delays(self.delays, weights.shape, where="Sparse.delays"))
-        check_csr(self.row_start, self.targets, weights, prod(self.shape), where="Sparse")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape it was given."""
@@ -287,6 +291,11 @@ def broadcastable(array: Array, shape: Shape, *, where: str) -> Array:
     return array
 
 
+def index_dtype(n_post: int) -> np.dtype[Any]:
+    """The narrowest index type that addresses a population."""
+    return np.dtype(np.uint16 if n_post < 65536 else np.uint32)
+
+
 def row_starts(value: Array, *, where: str) -> NDArray[np.int64]:
     """Row starts as read-only int64.
 
@@ -302,7 +311,7 @@ def row_starts(value: Array, *, where: str) -> NDArray[np.int64]:
             found=f"{starts.dtype} {starts.shape}",
             expected="(n_rows + 1,) int64",
         )
-    return read_only(starts.astype(np.int64, copy=False))
+    return read_only(starts, np.int64)
 
 
 def check_csr(row_start: Array, targets: Array, weights: Array, n_post: int, *, where: str) -> None:
@@ -328,10 +337,13 @@ def check_csr(row_start: Array, targets: Array, weights: Array, n_post: int, *, 
             found=f"{targets.min()}..{targets.max()}",
             expected=f"0..{n_post - 1}",
         )
-    begins_row = np.zeros(n + 1, np.bool_)
-    begins_row[row_start] = True
-    if not (begins_row[1:-1] | (targets[1:] > targets[:-1])).all():
-        raise CompileError("GSM-201", "targets do not ascend strictly within a row", where=where)
+    for begin in range(1, n, PART):
+        end = min(begin + PART, n)
+        begins_row = np.zeros(end - begin, np.bool_)
+        first, last = np.searchsorted(row_start, (begin, end))
+        begins_row[row_start[first:last] - begin] = True
+        if not (begins_row | (targets[begin:end] > targets[begin - 1 : end - 1])).all():
+            raise CompileError("GSM-201", "targets do not ascend strictly within a row", where=where)
 
 
 def check_rows(row_start: Array, n: int, *, where: str) -> None:
@@ -351,7 +363,8 @@ def _delays(value: Array | None, shape: Shape, *, where: str) -> Array | None:
     if value is None:
         return None
     delays = np.asarray(value)
-    usable = delays.dtype.kind in "iu" and delays.shape == shape and ((delays >= 0) & (delays <= MAX_DELAY)).all()
+    usable = delays.dtype.kind in "iu" and delays.shape == shape
+    usable = usable and (not delays.size or (delays.min() >= 0 and delays.max() <= MAX_DELAY))
     if not usable:
         raise CompileError(
             "GSM-203",
@@ -360,7 +373,7 @@ def _delays(value: Array | None, shape: Shape, *, where: str) -> Array | None:
             found=f"{delays.dtype} {delays.shape}",
             expected=f"0..{MAX_DELAY} whole steps, {shape}",
         )
-    return read_only(delays.astype(np.int32, copy=False))
+    return read_only(delays, np.int32)
 
 
 def window(

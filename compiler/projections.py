@@ -7,14 +7,13 @@ pooled pixel. What is constructed here is safe to run: the kernels follow it wit
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Array, pair, parameter, read_only, whole
+from .arrays import Array, everywhere, pair, parameter, read_only, whole
 from .errors import CompileError
-from .maps import Conv2d, Map, Shape, Sparse, SumPool2d, check_csr, check_rows, row_starts, window
+from .maps import Conv2d, Map, Shape, Sparse, SumPool2d, check_csr, check_rows, index_dtype, row_starts, window
 
 MAX_KERNEL = 255  # rows and columns of a shared kernel: a tap's place is held in bytes
 MAX_CHANNELS = 65535  # output channels of a shared kernel, held in 16 bits
@@ -195,11 +194,6 @@ class SharedCsr:
 Projection = Csr | SharedCsr
 
 
-def index_dtype(n_post: int) -> np.dtype[Any]:
-    """The narrowest index type that addresses a population."""
-    return np.dtype(np.uint16 if n_post < 65536 else np.uint32)
-
-
 def pooled_shape(shape: Shape, pool: tuple[int, int], where: str) -> Shape:
     """The shape after tiling sum pooling; far edges that fill no window are dropped."""
     if pool == (1, 1):
@@ -251,7 +245,7 @@ def _check_synapses(p: Csr | SharedCsr) -> None:
             found=f"{p.weights.dtype} {p.weights.shape}",
             expected="(n,) float32, int8 or int16",
         )
-    if (p.weights == 0).any():
+    if not everywhere(np.bool_, p.weights):
         raise CompileError(
             "GSM-201", "weights of 0 are no synapses", where=p.name, found=f"{int((p.weights == 0).sum())} of them"
         )

@@ -47,8 +47,6 @@ def load_record(path: str | Path, kind: str, version: int, registry: Registry, *
         raise CompileError(
             "GSM-105", "header fields do not match", where=str(path), found=sorted(header), expected=f"[{key!r}]"
         )
-    for array in arrays.values():
-        array.flags.writeable = False
     value = decode(header[key], arrays, registry, where=f"{path}, {key}")
     if not isinstance(getattr(value, "metadata", None), dict):
         raise CompileError("GSM-105", f"the header holds no {key}", where=str(path), found=type(value).__name__)

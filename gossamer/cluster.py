@@ -14,7 +14,7 @@ import numpy as np
 from .compiler import Array, SynapticGraph
 from .hwmodels import GossamerError
 from .report.optional import optional_package
-from .simulator import Activity, join_activities
+from .simulator import Activity, Samples, as_samples, join_activities, part_of
 from .simulator import simulate as simulate_here
 
 SHARD = 256  # samples in a task: enough for full blocks, few enough to be lost with a worker
@@ -85,7 +85,7 @@ def run_tasks(
 
 def simulate_on_cluster(
     graph: SynapticGraph,
-    x: Array,
+    x: Samples,
     y: Array | None = None,
     *,
     address: str,
@@ -107,8 +107,8 @@ def simulate_on_cluster(
             "GSM-404", "samples that are one stream cannot be divided", where=graph.name, remedy="leave out --cluster"
         )
     options["threads"] = options.get("threads") or 1
-    x = np.asarray(x)
-    if x.ndim == 0 or len(x) == 0:
+    x = as_samples(x)
+    if not x.shape or len(x) == 0:
         return simulate_here(graph, x, y, **options)  # refuses
     started = time.perf_counter()
     edges = [(a, min(a + shard, len(x))) for a in range(0, len(x), shard)]
@@ -122,7 +122,7 @@ def simulate_on_cluster(
 
     with connected(address) as client:
         there = client.submit(_same, graph, pure=False)  # a task, so that it can be made again where it is lost
-        tasks = [(there, x[a:b], None if y is None else np.asarray(y)[a:b], a, options) for a, b in edges]
+        tasks = [(there, part_of(x, a, b), None if y is None else np.asarray(y)[a:b], a, options) for a, b in edges]
         parts = run_tasks(client, _simulate_shard, tasks, tell)
     return join_activities(parts, seconds=time.perf_counter() - started)
 

@@ -2,22 +2,24 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .compiler import SynapticGraph
 from .hwmodels import GossamerError
+from .simulator import Samples as SampleArray
 from .training.data import Dataset, load_dataset, read_npz
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Samples:
-    """x: as `gossamer.simulate` takes it. y: (n_samples,) labels or None. n_classes: None where nobody said."""
+    """x: as `gossamer.simulate` takes it; images are scaled when they are needed. y: (n_samples,) labels or None.
+    n_classes: None where nobody said.
+    """
 
     name: str
-    x: NDArray[Any]
+    x: SampleArray
     y: NDArray[np.int64] | None
     n_classes: int | None = None
 
@@ -29,7 +31,7 @@ def load_samples(data: str, *, split: str = "test", data_dir: Path | None = None
     """
     if not data.endswith(".npz"):
         dataset = load_images(data, split=split, data_dir=data_dir, limit=limit)
-        return Samples(name=data, x=dataset.images(), y=dataset.y, n_classes=dataset.n_classes)
+        return Samples(name=data, x=dataset.scaled(), y=dataset.y, n_classes=dataset.n_classes)
     arrays = read_npz(Path(data))
     n = arrays.n_samples if limit is None else limit
     if n < 1:

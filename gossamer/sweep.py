@@ -8,7 +8,7 @@ from typing import Any
 
 from .compiler import Array, Network, compile_network
 from .hwmodels import price
-from .simulator import available_cores, simulate
+from .simulator import Samples, available_cores, simulate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Point:
 
 def sweep(
     networks: dict[str, Network],
-    x: Array,
+    x: Samples,
     y: Array | None = None,
     *,
     weight_bits: Sequence[int | None] = (None,),
@@ -96,7 +96,7 @@ def _same(value: Any) -> Any:
 def _point(
     name: str,
     network: Network,
-    samples: tuple[Array, Array | None],
+    samples: tuple[Samples, Array | None],
     weight_bits: int | None,
     n_steps: int | None,
     chips: tuple[str, ...],

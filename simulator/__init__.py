@@ -11,6 +11,9 @@ from .engine import simulate as simulate
 from .errors import SimulationError as SimulationError
 from .reference import Trace as Trace
 from .reference import run_reference as run_reference
+from .samples import Samples as Samples
+from .samples import as_samples as as_samples
+from .samples import part_of as part_of
 from .verify import Divergence as Divergence
 from .verify import SpikeComparison as SpikeComparison
 from .verify import compare_spikes as compare_spikes

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..compiler import Array
 from .bit_plan import BitPlan
 from .plan import Plan
+from .samples import Samples, part_of
 
 RATE = 0.05  # at which neurons are supposed to fire: nobody knows before the run
 PER_VISIT = 4.5  # a synapse that an event visits; of a convolution, whose targets lie further apart:
@@ -15,13 +15,13 @@ PER_UPDATE = 1.5  # a neuron, in one step
 PER_BYTE_LAID = 1.0
 
 
-def cycles_by_events(plan: Plan, x: Array) -> float:
+def cycles_by_events(plan: Plan, x: Samples) -> float:
     """Of the event engine, for one sample like those of `x`."""
     total = 0.0
     for p in plan.populations:
         steps, rate = plan.n_steps, RATE
         if p.kind == "input" and not plan.graph.coding.is_real:
-            rate = float(np.mean(x[:1] != 0)) if plan.graph.coding.kind == "events" else 0.5
+            rate = float(np.mean(part_of(x, 0, 1) != 0)) if plan.graph.coding.kind == "events" else 0.5
         if p.emits_numbers:
             rate, steps = 1.0, 1 if p.kind == "input" and plan.input_is_immediate else steps
         total += PER_UPDATE * p.n_neurons * plan.n_steps

@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from ..compiler import Array, InputCoding, Shape
 from .errors import SimulationError
+from .samples import Samples, part_of
 
 LARGEST = np.finfo(np.float32).max
+LOOKED_AT = 1024  # samples of which the largest number is sought together
 
 
 def encode(
@@ -79,24 +81,29 @@ def encode(
     return _as_numbers(latency, coding, integer, as_bytes), False
 
 
-def largest_number(x: Array, coding: InputCoding) -> int:
+def largest_number(x: Samples, coding: InputCoding) -> int:
     """A bound of the magnitudes that the input population emits in integer arithmetic, from samples as in `encode`."""
     if not coding.is_real and not (coding.kind == "events" and coding.graded):
         return 1
-    largest = max(abs(float(x.max(initial=0))), abs(float(x.min(initial=0))), 1.0)
+    largest = 1.0
+    for begin in range(0, len(x), LOOKED_AT):
+        part = part_of(x, begin, begin + LOOKED_AT)
+        largest = max(largest, abs(float(part.max(initial=0))), abs(float(part.min(initial=0))))
+        if not np.isfinite(largest):
+            break
     return int(np.ceil(largest * _levels(coding))) if np.isfinite(largest) else 0  # `encode` refuses the infinite
 
 
-def holds_steps(x: Array, shape: Shape, n_steps: int) -> bool:
+def holds_steps(x: Samples, shape: Shape, n_steps: int) -> bool:
     """True if samples are given step by step, (n_samples, n_steps, *shape); False for (n_samples, *shape).
 
     Raises: SimulationError: GSM-401 for any other shape.
     """
     per_step, per_sample = (n_steps, *shape), tuple(shape)
     flat = (prod(shape),)
-    if x.ndim < 2 or x.shape[1:] not in (per_step, per_sample, (n_steps, *flat), flat):
+    if len(x.shape) < 2 or x.shape[1:] not in (per_step, per_sample, (n_steps, *flat), flat):
         sizes = ", ".join(map(str, shape))
-        other_steps = x.ndim > 2 and x.shape[2:] in (tuple(shape), flat)
+        other_steps = len(x.shape) > 2 and x.shape[2:] in (tuple(shape), flat)
         raise SimulationError(
             "GSM-401",
             "data do not fit the network's input",

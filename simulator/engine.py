@@ -2,8 +2,9 @@
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, get_args
 
 import numpy as np
@@ -21,6 +22,7 @@ from .errors import SimulationError
 from .event_engine import EventEngine
 from .plan import Plan, bytes_per_sample, plan_graph
 from .reference import logits_of
+from .samples import Samples, as_samples, part_of
 
 BLOCK_BYTES = 64 << 20  # currents, states and events that one thread holds at a time
 EngineName = Literal["auto", "event", "bits"]
@@ -28,7 +30,7 @@ EngineName = Literal["auto", "event", "bits"]
 
 def simulate(
     graph: SynapticGraph,
-    x: Array,
+    x: Samples,
     y: Array | None = None,
     *,
     n_steps: int | None = None,
@@ -43,7 +45,8 @@ def simulate(
 
     Args:
         graph: A compiled network.
-        x: (n_samples, *input_shape) values for the input coding, or (n_samples, n_steps, *input_shape) steps.
+        x: (n_samples, *input_shape) values for the input coding, or (n_samples, n_steps, *input_shape) steps:
+            an array, or anything else with a shape, a NumPy type and slices, which is read block by block.
         y: (n_samples,) labels, for the accuracy.
         n_steps: T; the graph's own if None.
         threads: 1 .. n; all cores that the process may use if None. Results do not depend on it.
@@ -57,7 +60,7 @@ def simulate(
         SimulationError: GSM-401, GSM-402 for data that do not fit; GSM-403 if one sample does not fit into memory;
             GSM-404 for options out of range, and for an engine that cannot run the graph.
     """
-    x = np.asarray(x)
+    x = as_samples(x)
     steps, labels, names = _check_call(graph, x, y, n_steps, threads, record)
     holds_steps(x, graph.input.shape, steps)  # of all samples, so that a message shows their shape and not a block's
     n_bytes = _check_memory(graph, steps)
@@ -73,17 +76,17 @@ def simulate(
         per_block = len(x)
     blocks = [(a, min(a + per_block, len(x))) for a in range(0, len(x), per_block)]
     counts = np.zeros((len(graph.populations), steps, len(EVENT_NAMES)), np.int64)
-    readout: list[Array] = []
+    logits: list[Array] = []
     recorded: dict[str, list[Array]] = {name: [] for name in names}
     # Threads take blocks; where there are fewer blocks than threads, they share the work in each.
     n_outer = min(n_threads, len(blocks))
     crew.size = n_threads // n_outer
     chosen.load({b - a for a, b in blocks})
     started = time.perf_counter()
-    done = _in_order(lambda a, b: _run_block(chosen, plan, x[a:b], first_sample + a), blocks, n_outer)
+    done = _in_order(lambda a, b: _run_block(chosen, plan, part_of(x, a, b), first_sample + a), blocks, n_outer)
     for (_, n_done), block in zip(blocks, done, strict=True):
         counts += block.counts
-        readout.append(block.readout)
+        logits.append(logits_of(graph[graph.output], block.readout))
         for name in names:
             recorded[name].append(block.spikes[name])
         if progress is not None:
@@ -97,7 +100,7 @@ def simulate(
         n_steps=steps,
         layers=plan.layers,
         counts=counts,
-        logits=logits_of(graph[graph.output], np.concatenate(readout)),
+        logits=np.concatenate(logits),
         labels=labels,
         seconds=seconds,
         threads=n_outer * crew.size,
@@ -106,7 +109,7 @@ def simulate(
     )
 
 
-def _choose(plan: Plan, x: Array, engine: str, names: list[str], crew: Crew) -> EventEngine | BitEngine:
+def _choose(plan: Plan, x: Samples, engine: str, names: list[str], crew: Crew) -> EventEngine | BitEngine:
     """The engine that was asked for, or the faster one.
 
     Raises: SimulationError: GSM-404 if it cannot run the graph.
@@ -137,10 +140,15 @@ def _in_order(run: Callable[[int, int], Block], blocks: list[tuple[int, int]], n
     if n_threads == 1:
         yield from (run(a, b) for a, b in blocks)
         return
+    waiting: deque[Future[Block]] = deque()
     with ThreadPoolExecutor(n_threads) as pool:
-        futures = [pool.submit(run, a, b) for a, b in blocks]
         try:
-            yield from (future.result() for future in futures)
+            for a, b in blocks:
+                waiting.append(pool.submit(run, a, b))
+                if len(waiting) > 2 * n_threads:  # what is done ahead is held
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -156,7 +164,7 @@ def _run_block(engine: EventEngine | BitEngine, plan: Plan, x: Array, first_samp
 
 def _check_call(
     graph: SynapticGraph,
-    x: Array,
+    x: Samples,
     y: Array | None,
     n_steps: int | None,
     threads: int | None,
@@ -166,7 +174,7 @@ def _check_call(
     for name, value in (("n_steps", steps), ("threads", 1 if threads is None else threads)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise SimulationError("GSM-404", "option out of range", where=name, found=value, expected=">= 1")
-    if x.ndim == 0 or len(x) == 0:
+    if not x.shape or len(x) == 0:
         raise SimulationError("GSM-401", "no samples", where="x", found=x.shape, expected="at least one sample")
     labels = None
     if y is not None:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import mmap
 import os
 import resource
 import shutil
@@ -223,6 +224,22 @@ def test_arrays_of_every_type_and_shape_come_back(tmp_path):
     for name, array in arrays.items():
         np.testing.assert_array_equal(back[name], array)
         assert (back[name].dtype, back[name].shape) == (array.dtype, array.shape)
+
+
+def test_arrays_are_mapped_and_outlive_the_file_that_they_were_read_from(tmp_path):
+    """A file is replaced, not changed, so that what was read from it stays as it was."""
+    path = tmp_path / "graph"
+    write_container(path, "graph", 1, {}, {"a": np.arange(10, dtype=np.int16), "b": np.array(2.5)})
+    _, arrays, _ = read_container(path, "graph", 1)
+    write_container(path, "graph", 1, {}, {"a": np.zeros(10, np.int16)})
+    path.unlink()
+    assert arrays["a"].tolist() == list(range(10))
+    assert arrays["b"] == 2.5
+    base = arrays["a"]
+    while isinstance(base, np.ndarray):
+        assert not base.flags.writeable
+        base = base.base
+    assert isinstance(base, mmap.mmap) or isinstance(base.obj, mmap.mmap)
 
 
 @pytest.mark.parametrize("value", [{1, 2}, np.float32(1), object(), float, {(1, 2): 3}])

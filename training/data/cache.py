@@ -59,8 +59,8 @@ def _read(entry: Path, fingerprint: str) -> NDArray[np.uint8] | None:
             return None
         if _sha256(entry.with_suffix(".npy")) != header["sha256"]:
             return None
-        with entry.with_suffix(".npy").open("rb") as stream:
-            array: NDArray[np.uint8] = np.load(stream, allow_pickle=False)
+        # Mapped: an entry is replaced, never changed in place.
+        array: NDArray[np.uint8] = np.asarray(np.load(entry.with_suffix(".npy"), mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
     return array if array.dtype == np.uint8 else None

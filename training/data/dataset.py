@@ -12,6 +12,22 @@ from ..errors import TrainingError
 Split = Literal["train", "test"]
 
 
+class ScaledImages:
+    """Raw pixels, (n, C, H, W) uint8, that are seen as float32 in [0, 1]; a slice is a new, writable array."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, raw: NDArray[np.uint8]) -> None:
+        self.raw = raw
+        self.shape = raw.shape
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float32]:
+        return np.divide(self.raw[part], np.float32(255), dtype=np.float32)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
     """One split of a labelled image set. The arrays are read-only; constructing validates.
@@ -64,7 +80,11 @@ class Dataset:
 
     def images(self) -> NDArray[np.float32]:
         """All images as (n, C, H, W) float32 in [0, 1]: x / 255. A new, writable array."""
-        return np.divide(self.x, np.float32(255), dtype=np.float32)
+        return self.scaled()[:]
+
+    def scaled(self) -> "ScaledImages":
+        """What `images` gives, made slice by slice, so that a large set takes the memory of its bytes only."""
+        return ScaledImages(self.x)
 
     def take(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> "Dataset":
         """The samples at `indices` (n_taken,), in that order.
