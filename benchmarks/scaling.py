@@ -80,8 +80,8 @@ def building() -> Iterator[str]:
             graph = load_graph(path)
         held = _status("RssAnon") - before
         yield ""
-        yield f"The last one is saved in {saving.seconds:.1f} s ({saving.taken / size:.2f} times its arrays are taken)"
-        yield f"and loaded in {loading.seconds:.1f} s, every checksum verified: {held / 1e6:.1f} MB, the rest is mapped."
+        yield f"The last one is saved in {saving.seconds:.1f} s, with {saving.taken / size:.2f} times its arrays taken."
+        yield f"It is loaded in {loading.seconds:.1f} s, checksums verified: {held / 1e6:.1f} MB, the rest is mapped."
         del graph
     yield ""
 

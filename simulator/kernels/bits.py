@@ -77,17 +77,20 @@ def _make_pull(n_rows, n_vectors):
             pitch, scale, first, last = args[4], args[5], args[8], args[9]
             rows = [builder.mul(pitch, ir.Constant(_I64, r)) for r in range(n_rows)]
             slots = [builder.gep(sums, [ir.Constant(_I64, i)]) for i in range(n_rows * n_vectors)]
-            zero = ir.Constant(vector, None)
-            start = [builder.select(args[1], zero, builder.load(slot, align=n_bytes)) for slot in slots]
             entry = builder.block
-            head, body, end = (builder.append_basic_block(name) for name in ("head", "body", "end"))
+            held, head, body, end = (builder.append_basic_block(name) for name in ("held", "head", "body", "end"))
+            # Not even read if fresh: the stores of the row before may be on their way to the same place.
+            builder.cbranch(args[1], head, held)
+            builder.position_at_end(held)
+            start = [builder.load(slot, align=n_bytes) for slot in slots]
             builder.branch(head)
             builder.position_at_end(head)
             j = builder.phi(_I64)
-            j.add_incoming(first, entry)
             old = [builder.phi(vector) for _ in slots]
-            for phi, value in zip(old, start, strict=True):
-                phi.add_incoming(value, entry)
+            for before, values in ((entry, [ir.Constant(vector, None)] * len(slots)), (held, start)):
+                j.add_incoming(first, before)
+                for phi, value in zip(old, values, strict=True):
+                    phi.add_incoming(value, before)
             builder.cbranch(builder.icmp_signed("<", j, last), body, end)
             builder.position_at_end(body)
             place = builder.load(builder.gep(places, [j]))
