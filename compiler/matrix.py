@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
+import scipy  # scipy.sparse is imported where it is first used: a fifth of a second
 from numpy.typing import NDArray
-from scipy import sparse
 
 from .arrays import Array
 from .maps import AveragePool2d, BatchNorm, Conv2d, Dense, Map, Scale, Shape, Sparse, SumPool2d, broadcast
 
-Matrix = sparse.csr_array
+Matrix = Any  # scipy.sparse.csr_array
 
 
 def to_matrix(m: Map, input_shape: Shape) -> tuple[Matrix, Array]:
@@ -20,14 +21,14 @@ def to_matrix(m: Map, input_shape: Shape) -> tuple[Matrix, Array]:
     match m:
         case Dense():
             weight = m.weight if m.mask is None else m.weight * m.mask
-            matrix = sparse.csr_array(weight)
+            matrix = scipy.sparse.csr_array(weight)
             bias = np.zeros(n_out, m.weight.dtype) if m.bias is None else m.bias
         case Conv2d():
             matrix = _convolution(m, input_shape, output_shape)
             channel_bias = np.zeros(output_shape[0], m.weight.dtype) if m.bias is None else m.bias
             bias = np.repeat(channel_bias, prod(output_shape[1:]))
         case Sparse():
-            matrix = sparse.csr_array((m.weights, m.targets, m.row_start), shape=(n_in, n_out)).T.tocsr()
+            matrix = scipy.sparse.csr_array((m.weights, m.targets, m.row_start), shape=(n_in, n_out)).T.tocsr()
             bias = np.zeros(n_out, m.weights.dtype)
         case BatchNorm():
             gain, shift = batch_norm_gain(m)
@@ -47,7 +48,7 @@ def to_matrix(m: Map, input_shape: Shape) -> tuple[Matrix, Array]:
 def chain_to_matrix(maps: Sequence[Map], input_shape: Shape) -> tuple[Matrix, Array, Shape]:
     """The product of a chain of maps: (matrix, bias, output shape). Whole numbers stay whole: int64."""
     dtype = np.int64 if maps and all(_is_integer(m) for m in maps) else np.float32
-    matrix: Matrix = sparse.eye_array(prod(input_shape), dtype=dtype, format="csr")
+    matrix: Matrix = scipy.sparse.eye_array(prod(input_shape), dtype=dtype, format="csr")
     bias: Array = np.zeros(prod(input_shape), dtype)
     shape = input_shape
     for m in maps:
@@ -61,7 +62,7 @@ def chain_to_matrix(maps: Sequence[Map], input_shape: Shape) -> tuple[Matrix, Ar
 
 def matrix_to_sparse(matrix: Matrix, shape: Shape) -> Sparse:
     """The Sparse map of a (n_out, n_in) matrix, rows by source, targets ascending."""
-    by_source = sparse.csr_array(matrix.T.tocsr())
+    by_source = scipy.sparse.csr_array(matrix.T.tocsr())
     by_source.sum_duplicates()
     by_source.sort_indices()
     weights = by_source.data if by_source.data.dtype.kind in "iu" else by_source.data.astype(np.float32)
@@ -91,7 +92,7 @@ def _is_integer(m: Map) -> bool:
 
 def _diagonal(values: Array) -> Matrix:
     n = len(values)
-    return sparse.csr_array((values.copy(), np.arange(n), np.arange(n + 1)), shape=(n, n))
+    return scipy.sparse.csr_array((values.copy(), np.arange(n), np.arange(n + 1)), shape=(n, n))
 
 
 def _convolution(m: Conv2d, input_shape: Shape, output_shape: Shape) -> Matrix:
@@ -107,4 +108,4 @@ def _convolution(m: Conv2d, input_shape: Shape, output_shape: Shape) -> Matrix:
     post = (out_channel[tap] * h_out + out_y) * w_out + out_x
     pre = (in_channel[tap] * h_in + y[tap, out_y]) * w_in + x[tap, out_x]
     shape = (prod(output_shape), prod(input_shape))
-    return sparse.coo_array((value[tap], (post, pre)), shape=shape).tocsr()
+    return scipy.sparse.coo_array((value[tap], (post, pre)), shape=shape).tocsr()

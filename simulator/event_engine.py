@@ -7,12 +7,14 @@ arrive.
 """
 
 from dataclasses import dataclass
+from queue import Empty
 from typing import Final
 
 import numpy as np
 
 from ..compiler import Array
 from .block import Block
+from .buffers import Buffers
 from .counting import Counter
 from .crew import Crew
 from .kernels import LANES, count_spikes, count_visits, list_events, list_spikes, spread_events
@@ -52,7 +54,8 @@ class EventEngine:
         source = self.plan.population(self.plan.graph.input.name)
         n_steps = 1 if self.plan.graph.is_recurrent else self.plan.n_steps
         number = source.number if source.emits_numbers else np.uint8
-        _EventRun(self.plan, np.empty((0, n_steps, source.n_neurons), number), False, self.names, Crew()).run()
+        inputs = np.empty((0, n_steps, source.n_neurons), number)
+        _EventRun(self.plan, inputs, False, self.names, Crew(), Buffers()).run()
         self.plan.loaded.add(tuple(self.names))
 
     def run(self, inputs: Array, constant: bool) -> Block:
@@ -61,8 +64,13 @@ class EventEngine:
         n_samples = len(inputs)
         if not graph.reset_between_samples:  # a stream is one sample of many times T steps
             inputs, constant = inputs.reshape(1, n_samples * n_steps, -1), False
-        run = _EventRun(self.plan, inputs, constant and self.plan.input_is_immediate, self.names, self.crew)
+        try:
+            buffers = self.plan.spare.get_nowait()
+        except Empty:
+            buffers = Buffers()
+        run = _EventRun(self.plan, inputs, constant and self.plan.input_is_immediate, self.names, self.crew, buffers)
         run.run()
+        self.plan.spare.put(buffers)
         return Block(
             counts=run.counter.counts(n_samples),
             readout=run.readout.reshape(n_samples, n_steps, -1),
@@ -77,11 +85,13 @@ class _EventRun:
         plan: The graph, prepared.
         inputs: (n_samples, n_steps, n_inputs), as `encode` makes them; of a stream, one sample of many times T steps.
         constant: True if every step is the same, and may be run once.
-        names: Populations whose spikes to keep. crew: shares its work.
+        names: Populations whose spikes to keep. crew: shares its work. buffers: that it has for itself.
     """
 
-    def __init__(self, plan: Plan, inputs: Array, constant: bool, names: list[str], crew: Crew) -> None:
-        self.plan, self.inputs, self.constant, self.crew = plan, inputs, constant, crew
+    def __init__(
+        self, plan: Plan, inputs: Array, constant: bool, names: list[str], crew: Crew, buffers: Buffers
+    ) -> None:
+        self.plan, self.inputs, self.constant, self.crew, self.buffers = plan, inputs, constant, crew, buffers
         self.n, self.n_steps = inputs.shape[:2]
         self.n_block = block_steps(plan.graph) if plan.graph.is_recurrent else plan.n_steps
         output = plan.population(plan.graph.output)
@@ -94,7 +104,7 @@ class _EventRun:
         }
         self.current: dict[str, Array] = {}
         self.events: dict[str, _Events] = {}
-        self.state = {p.name: p.initial_state(self.n) for p in plan.populations}
+        self.state: dict[str, tuple[Array, Array]] = {}
 
     def run(self) -> None:
         """Run all steps, a block at a time; populations of a cycle step by step within it."""
@@ -105,6 +115,9 @@ class _EventRun:
                 for step in range(first_step, last_step, n_block):
                     for population in populations:
                         self._run_block(population, slice(step, step + n_block))
+                if last_step == self.n_steps:
+                    for population in populations:
+                        self._release(population)
 
     def _run_block(self, p: PopulationPlan, steps: slice) -> None:
         events = self._run_population(p, steps)
@@ -114,11 +127,13 @@ class _EventRun:
         self._record(p, steps, events)
         for projection in p.outgoing:
             self._push(projection, steps, events)
+        if p.name not in self.events:
+            self._give(events)
 
     def _current_of(self, p: PopulationPlan) -> Array:
         if p.name not in self.current:
             ring = min(self.n_block + p.longest_delay, self.n_steps)
-            self.current[p.name] = np.zeros((self.n, ring, p.n_neurons), p.number)
+            self.current[p.name] = self.buffers.zeros((self.n, ring, p.n_neurons), p.number)
         return self.current[p.name]
 
     def _run_population(self, p: PopulationPlan, steps: slice) -> _Events | None:
@@ -130,17 +145,15 @@ class _EventRun:
         current, n_block = self._current_of(p), steps.stop - steps.start
         if p.kind == "spiking":
             events = self._events_of(p, n_block)
-            p.update(current, steps.start, n_block, self.state[p.name], events.ids, events.starts)
+            p.update(current, steps.start, n_block, self._state_of(p), events.ids, events.starts)
             if p.name == self.plan.graph.output:
                 spread_events(events.ids, events.values, events.starts, self.readout[:, steps])
-            self._release(p)
             return events
         slots = np.arange(steps.start, steps.stop) % current.shape[1]
         arrived = current[:, slots]
         current[:, slots] = 0
-        self._release(p)
         if p.neuron is not None:  # a readout with a membrane
-            seen = p.integrate(arrived, self.state[p.name])
+            seen = p.integrate(arrived, self._state_of(p))
         else:
             seen = arrived + p.bias
         if p.kind == "relu":
@@ -149,35 +162,57 @@ class _EventRun:
             self.readout[:, steps] = seen
         return None if p.kind == "readout" else self._list(p, seen, real=True)
 
+    def _state_of(self, p: PopulationPlan) -> tuple[Array, Array]:
+        """Membranes and currents (n_samples, n_neurons), as they were left; there may be no currents."""
+        if p.name not in self.state:
+            v = self.buffers.empty((self.n, p.n_neurons), p.number)
+            u = self.buffers.zeros((self.n, p.n_neurons if p.has_current else 0), p.number)
+            v[:] = p.v_init
+            self.state[p.name] = v, u
+        return self.state[p.name]
+
+    def _release(self, p: PopulationPlan) -> None:
+        """All steps of a population are done: its currents have all been read, and left at zero."""
+        if p.name in self.events:
+            self._give(self.events.pop(p.name))
+        if p.name in self.current:
+            self.buffers.give_zeros(self.current.pop(p.name))
+        if p.name in self.state:
+            v, u = self.state.pop(p.name)
+            u[:] = 0
+            self.buffers.give(v)
+            self.buffers.give_zeros(u)
+
     def _events_of(self, p: PopulationPlan, n_block: int) -> _Events:
         """Room for what a population may emit in a block; used again for its next block."""
         events = self.events.get(p.name)
         if events is None or events.starts.shape[1] != n_block + 1:
             capacity = p.n_neurons * n_block + LANES  # ids are written by whole vectors
-            events = _Events(
-                np.empty((self.n, capacity), np.int32),
-                np.empty((self.n, 0), p.number),
-                np.empty((self.n, n_block + 1), np.int64),
-            )
+            events = self._room(n_block, capacity, 0, p)
             if self.n_block < self.n_steps:
                 self.events[p.name] = events
         return events
 
-    def _release(self, p: PopulationPlan) -> None:
-        if self.n_block >= self.n_steps and not self.plan.graph.is_recurrent:  # nothing of it is for a later block
-            del self.current[p.name]
+    def _room(self, n_block: int, capacity: int, n_values: int, p: PopulationPlan) -> _Events:
+        return _Events(
+            self.buffers.empty((self.n, capacity), np.int32),
+            self.buffers.empty((self.n, n_values), p.number),
+            self.buffers.empty((self.n, n_block + 1), np.int64),
+        )
+
+    def _give(self, events: _Events) -> None:
+        for array in (events.ids, events.values, events.starts):
+            self.buffers.give(array)
 
     def _list(self, p: PopulationPlan, dense: Array, *, real: bool) -> _Events:
-        n, n_block, n_neurons = dense.shape
-        ids = np.empty((n, n_neurons * n_block), np.int32)
-        values = np.empty(ids.shape if real else (n, 0), p.number)
-        starts = np.empty((n, n_block + 1), np.int64)
+        _, n_block, n_neurons = dense.shape
+        events = self._room(n_block, n_neurons * n_block, n_neurons * n_block * real, p)
         writable = np.require(dense, requirements=("C", "W"))  # Numba compiles anew for arrays that are read-only
         if writable.dtype == np.uint8:
-            list_spikes(writable, ids, starts)
+            list_spikes(writable, events.ids, events.starts)
         else:
-            list_events(writable, ids, values, starts)
-        return _Events(ids, values, starts)
+            list_events(writable, events.ids, events.values, events.starts)
+        return events
 
     def _push(self, q: ProjectionPlan, steps: slice, events: _Events) -> None:
         target = self.plan.population(q.target)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from graphlib import TopologicalSorter
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import scipy  # its parts are imported where they are first used
 
 from ..compiler import (
     STATE_SHIFT,
@@ -23,6 +23,7 @@ from ..compiler import (
 )
 from ..hwmodels import EVENT_NAMES, EventCounts, neuron_events, synapse_events
 from .activity import Layer
+from .buffers import Buffers
 from .kernels import (
     LANES,
     multiply_convolution,
@@ -136,14 +137,18 @@ class PopulationPlan:
         """Of recorded spikes: bytes for spikes, numbers for what carries numbers."""
         return self.number if self.emits_numbers else np.uint8
 
-    def initial_state(self, n_samples: int) -> tuple[Array, Array]:
-        """(v, u) at the start of a sample; u is empty without synaptic current."""
+    @cached_property
+    def v_init(self) -> Array:
+        """(n_neurons,) membranes at the start of a sample."""
         if self.neuron is None:
-            return np.empty((0, 0), self.number), np.empty((0, 0), self.number)
+            return np.zeros(self.n_neurons, self.number)
         v: Array = np.ravel(broadcast(self.neuron.v_init, self.shape, where=self.name)).astype(self.number)
-        v = v << STATE_SHIFT if self.integer else v
-        n_u = self.n_neurons if self.neuron.has_current else 0
-        return np.tile(v, (n_samples, 1)), np.zeros((n_samples, n_u), self.number)
+        return v << STATE_SHIFT if self.integer else v
+
+    @property
+    def has_current(self) -> bool:
+        """True if synaptic currents outlive their step."""
+        return self.neuron is not None and self.neuron.has_current
 
     def update(
         self, current: Array, first_step: int, n_block: int, state: tuple[Array, Array], ids: Array, starts: Array
@@ -173,6 +178,7 @@ class Plan:
     projections: tuple[ProjectionPlan, ...]
     n_steps: int
     loaded: set[tuple[str, ...]] = field(default_factory=set)  # what was recorded when kernels were loaded for it
+    spare: SimpleQueue[Buffers] = field(default_factory=SimpleQueue)  # of blocks that are done
 
     def population(self, name: str) -> PopulationPlan:
         """By name."""
@@ -209,13 +215,15 @@ class Plan:
     @cached_property
     def groups(self) -> tuple[tuple[tuple[PopulationPlan, ...], bool], ...]:
         """Populations in an order in which each comes after what it hears from; those of a cycle together:
-        (populations,
-        whether they are a cycle)."""
+        (populations, whether they are a cycle).
+        """
+        if not self.graph.is_recurrent:
+            return tuple(((p,), False) for p in self.populations)
         n = len(self.populations)
         links = [(self.row(q.source), self.row(q.target)) for q in self.projections]
         from_, to = np.array(links, np.int64).reshape(-1, 2).T
-        adjacency = coo_array((np.ones(len(links)), (from_, to)), shape=(n, n))
-        _, label = connected_components(adjacency, directed=True, connection="strong")
+        adjacency = scipy.sparse.coo_array((np.ones(len(links)), (from_, to)), shape=(n, n))
+        _, label = scipy.sparse.csgraph.connected_components(adjacency, directed=True, connection="strong")
         before: dict[int, set[int]] = {int(k): set() for k in label}
         for a, b in links:
             if label[a] != label[b]:
