@@ -5,6 +5,7 @@ from .activity import Layer as Layer
 from .activity import join_activities as join_activities
 from .activity import load_activity as load_activity
 from .bit_plan import why_not_bits as why_not_bits
+from .compiling import when_compiling as when_compiling
 from .encode import encode as encode
 from .engine import available_cores as available_cores
 from .engine import simulate as simulate

@@ -41,12 +41,12 @@ def demo(
     from ..report.demo import check_lines, demo_table, legend_lines, write_demo_page
     from ..verbs import needs_torch
     from .check import folder
-    from .progress import training
+    from .progress import compiling, training
 
     needs_torch("the demo")
     folder(out)
     try:
-        with training() as progress:
+        with compiling(), training() as progress:
             result = run_demo(
                 out,
                 recipe=recipe,

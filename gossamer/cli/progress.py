@@ -37,6 +37,17 @@ def _ignore(done: int, total: int) -> None:
 
 
 @contextmanager
+def compiling() -> Iterator[None]:
+    """Says why nothing happens while kernels are compiled."""
+    from ..simulator import when_compiling
+
+    with when_compiling(
+        lambda: note("compiling kernels for this CPU; they are kept: only the first run waits for them")
+    ):
+        yield
+
+
+@contextmanager
 def training() -> "Iterator[Callable[[TrainingProgress], None]]":
     """A callback for `gossamer.train`: a bar for each stage on a terminal, a line for each epoch elsewhere."""
     if not sys.stderr.isatty():

@@ -49,7 +49,7 @@ def simulate(
     from ..simulator import simulate as run
     from ..verbs import energy
     from . import check
-    from .progress import counting
+    from .progress import compiling, counting
 
     chips = check.chips(chip)
     check.writable(out)
@@ -59,7 +59,7 @@ def simulate(
     samples = load_samples(data, split=split, data_dir=data_dir, limit=limit)
     check_classes(samples.n_classes, n_outputs(compiled), data=data)
     options: dict[str, Any] = {"n_steps": steps, "threads": threads, "engine": engine, "record": ("*",) * record}
-    with counting("simulating") as progress:
+    with compiling(), counting("simulating") as progress:
         if cluster is None:
             activity = run(compiled, samples.x, samples.y, progress=progress, **options)
         else:

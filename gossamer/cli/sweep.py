@@ -34,7 +34,7 @@ def sweep(
     from ..samples import check_classes, load_samples
     from ..sweep import sweep as run
     from . import check
-    from .progress import counting
+    from .progress import compiling, counting
 
     chips = check.chips(chip)
     weight_bits = [None if word == "float" else _whole(word, "--bits") for word in bits.split(",")]
@@ -43,7 +43,7 @@ def sweep(
     samples = load_samples(data, split=split, data_dir=data_dir, limit=limit)
     for network in loaded.values():
         check_classes(samples.n_classes, network[network.output].n_neurons, data=data)
-    with counting("combinations") as progress:
+    with compiling(), counting("combinations") as progress:
         points = run(
             loaded,
             samples.x,

@@ -1,0 +1,34 @@
+"""Arrays that are used again, block after block: new memory costs a page fault for every 4 KiB of it."""
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from ..compiler import Array
+
+
+class Buffers:
+    """Final. What one thread has for itself while it runs a block, and leaves to whoever runs the next one."""
+
+    def __init__(self) -> None:
+        self._zeros: defaultdict[object, list[Array]] = defaultdict(list)
+        self._any: defaultdict[object, list[Array]] = defaultdict(list)
+
+    def zeros(self, shape: tuple[int, ...], dtype: type[Any]) -> Array:
+        """An array of zeros, to be given back as such."""
+        spare = self._zeros[shape, np.dtype(dtype)]
+        return spare.pop() if spare else np.zeros(shape, dtype)
+
+    def give_zeros(self, array: Array) -> None:
+        """Take back what `zeros` has given: it holds nothing but zeros again."""
+        self._zeros[array.shape, array.dtype].append(array)
+
+    def empty(self, shape: tuple[int, ...], dtype: type[Any]) -> Array:
+        """An array of anything."""
+        spare = self._any[shape, np.dtype(dtype)]
+        return spare.pop() if spare else np.empty(shape, dtype)
+
+    def give(self, array: Array) -> None:
+        """Take back what `empty` has given."""
+        self._any[array.shape, array.dtype].append(array)
