@@ -7,7 +7,7 @@ from typing import Any
 from numba.core import event
 
 
-class _Once(event.Listener):  # type: ignore[misc]
+class _Once(event.Listener):
     """Final. Calls back when the first compilation begins."""
 
     def __init__(self, tell: Callable[[], None]) -> None:

@@ -41,9 +41,7 @@ def compiling() -> Iterator[None]:
     """Says why nothing happens while kernels are compiled."""
     from ..simulator import when_compiling
 
-    with when_compiling(
-        lambda: note("compiling kernels for this CPU; they are kept: only the first run waits for them")
-    ):
+    with when_compiling(lambda: note("compiling kernels for this CPU; the next run finds them on disk")):
         yield
 
 
