@@ -5,26 +5,30 @@ float32 and bfloat16 in NCHW or channels-last, and 8-bit integers through oneDNN
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gossamer.compiler import Csr, SharedCsr, SynapticGraph
+from gossamer.compiler import Csr, Population, SharedCsr, SynapticGraph
 
 torch._dynamo.config.recompile_limit = 100  # a loop for each shape
 LAYOUTS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
 
 
-def fire(current: Tensor, threshold: Tensor, n_steps: int, pools: int, out: torch.dtype) -> Tensor:
-    """Integrate-and-fire with reset by subtraction over (n_steps or 1, n, ...); then `pools` times 2x2 OR pooling."""
+def fire(
+    current: Tensor, bias: Tensor | None, threshold: Tensor, to_zero: bool, n_steps: int, pools: int, out: torch.dtype
+) -> Tensor:
+    """Integrate-and-fire over (n_steps or 1, n, ...), reset by subtraction or to zero; `pools` times 2x2 OR pooling."""
     v = torch.zeros_like(current[0], dtype=torch.float32)
     spikes = []
     for t in range(n_steps):
-        v = v + current[t if len(current) > 1 else 0]
+        arrived = current[t if len(current) > 1 else 0]
+        v = v + (arrived if bias is None else arrived + bias)
         fired = v >= threshold
-        v = torch.where(fired, v - threshold, v)
+        v = torch.where(fired, 0 if to_zero else v - threshold, v)
         for _ in range(pools):
             fired = fired[..., ::2, :] | fired[..., 1::2, :]
             fired = fired[..., ::2] | fired[..., 1::2]
@@ -32,8 +36,20 @@ def fire(current: Tensor, threshold: Tensor, n_steps: int, pools: int, out: torc
     return torch.stack(spikes)
 
 
+@dataclass
+class _Layer:
+    """A product, and neurons that fire at a threshold; none in a readout."""
+
+    multiply: Callable[[Tensor], Tensor]
+    pool: tuple[int, int]  # of sums, before the product
+    bias: Tensor | None
+    threshold: Tensor | None
+    to_zero: bool
+    pools: int = 0  # of spikes, afterwards
+
+
 class DenseTorch:
-    """Runs a feed-forward graph of convolutions or dense layers, OR pooling and integrate-and-fire neurons.
+    """Runs a feed-forward graph of convolutions or dense layers, OR or sum pooling, and integrate-and-fire neurons.
 
     Args:
         graph: A workload; of integers for kind "int8".
@@ -47,30 +63,43 @@ class DenseTorch:
         self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.uint8}[kind]
         self.fire = torch.compile(fire, dynamic=False) if shutil.which("g++") else fire
         self.levels = graph.coding.levels if graph.arithmetic == "int" and graph.coding.kind == "direct" else 1
-        self.layers: list[tuple[Callable[[Tensor], Tensor], Tensor, int]] = []
+        self.layers: list[_Layer] = []
         for p in graph.projections:
             target = graph[p.target]
-            assert target.neuron is not None
-            if not target.neuron.leak.all():  # a maximum: pooled where it is emitted
-                run, threshold, pools = self.layers[-1]
-                self.layers[-1] = (run, threshold, pools + 1)
+            if target.neuron is not None and not target.neuron.leak.all():  # a maximum: pooled where it is emitted
+                self.layers[-1].pools += 1
                 continue
-            threshold = torch.tensor(float(target.neuron.threshold))  # a tensor, or each value would be compiled for
-            self.layers.append((self._multiply(graph, p), threshold, 0))
+            # A threshold is a tensor, or each value would be compiled for.
+            neuron = target.neuron
+            self.layers.append(
+                _Layer(
+                    multiply=self._multiply(graph, p),
+                    pool=p.pool,
+                    bias=_bias(target) if target.bias.any() else None,
+                    threshold=None if neuron is None else torch.tensor(float(neuron.threshold)),
+                    to_zero=neuron is not None and neuron.reset == "zero",
+                )
+            )
+        self.unit = np.broadcast_to(graph[graph.output].unit, graph[graph.output].shape).reshape(-1)
 
     @torch.inference_mode()
     def __call__(self, x: np.ndarray, n_steps: int) -> np.ndarray:
-        """(n_samples, n_outputs) spike counts."""
+        """(n_samples, n_outputs) spike counts, or what a readout sees, as a mean over steps."""
         s = torch.from_numpy(x)
         if self.levels > 1:
             s = torch.round(s.double() * self.levels)
         s = s.to(self.dtype)
         s = s[None] if s.ndim in (2, 4) else s.transpose(0, 1)  # a picture is the same in every step
-        for multiply, threshold, pools in self.layers:
+        for layer in self.layers:
             flat = s.flatten(0, 1)
+            if layer.pool != (1, 1):
+                flat = sum(flat[..., y :: layer.pool[0], x :: layer.pool[1]] for y, x in np.ndindex(*layer.pool))
             flat = flat.contiguous(memory_format=self.layout) if flat.ndim == 4 else flat.contiguous()
-            current = multiply(flat).unflatten(0, (len(s), -1))
-            s = self.fire(current, threshold, n_steps, pools, self.dtype)
+            current = layer.multiply(flat).unflatten(0, (len(s), -1))
+            if layer.threshold is None:
+                seen = current if layer.bias is None else current + layer.bias
+                return (seen.double().mean(0).flatten(1).numpy() * self.unit).astype(np.float32)
+            s = self.fire(current, layer.bias, layer.threshold, layer.to_zero, n_steps, layer.pools, self.dtype)
         return s.sum(0, dtype=torch.float32).flatten(1).numpy()
 
     def _multiply(self, graph: SynapticGraph, p: Csr | SharedCsr) -> Callable[[Tensor], Tensor]:
@@ -97,6 +126,13 @@ class DenseTorch:
         return lambda s: ops.qlinear_pointwise(
             s.flatten(1), 1.0, 0, packed, ones, zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
+
+
+def _bias(target: Population) -> Tensor:
+    """One for each neuron, or for each channel if they are the same."""
+    whole = torch.from_numpy(np.broadcast_to(target.bias, target.shape).astype(np.float32))
+    first = whole[:, :1, :1] if whole.ndim == 3 else whole
+    return first if (whole == first).all() else whole
 
 
 def dense_weight(graph: SynapticGraph, p: Csr | SharedCsr) -> np.ndarray:

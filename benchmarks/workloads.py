@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -19,11 +20,13 @@ from gossamer.compiler import (
     compile_network,
     gate,
     integrate_and_fire,
+    load_checkpoint,
     projection_to_maps,
     quantize,
     to_synaptic_graph,
 )
 from gossamer.simulator import simulate
+from gossamer.training.data import load_dataset
 
 N_STEPS, RATE = 8, 0.07
 VGG16 = (64, 64, "P", 128, 128, "P", 256, 256, 256, "P", 512, 512, 512, "P", 512, 512, 512, "P")
@@ -50,6 +53,13 @@ def w2(sparsity: float) -> tuple[SynapticGraph, np.ndarray]:
     """VGG-16 on 32 x 32 x 3 with max pooling over spikes and a dense first layer, and 64 real-valued samples."""
     x = np.random.default_rng(3).random((64, 3, 32, 32), np.float32)
     return at_rate(compile_network(vgg(VGG16, sparsity)), x[:4]), x
+
+
+@cache
+def trained(_: float) -> tuple[SynapticGraph, np.ndarray]:
+    """examples/mnist-conv.safetensors, 5 % of whose weights are left, and 64 of MNIST's test images."""
+    network = load_checkpoint(Path(__file__).parent.parent / "examples" / "mnist-conv.safetensors")
+    return compile_network(network), load_dataset("mnist", "test").limit(64).images()
 
 
 def vgg(sizes: Sequence[int | str], sparsity: float) -> Network:
