@@ -30,13 +30,13 @@ class BitEngine:
     Args:
         plan: The graph, turned around.
         names: Populations whose spikes to keep.
-        crew: Threads that share the work in each block.
+    threads: that share the work in each block.
     """
 
     name: Final = "bits"
 
-    def __init__(self, plan: BitPlan, names: list[str], crew: Crew) -> None:
-        self.plan, self.names, self.crew = plan, names, crew
+    def __init__(self, plan: BitPlan, names: list[str]) -> None:
+        self.plan, self.names, self.threads = plan, names, 1
 
     def load(self, sizes: set[int]) -> None:
         """Run empty blocks of these sizes, so that compiling kernels, or loading them, is not counted as simulation."""
@@ -55,8 +55,9 @@ class BitEngine:
             memory = spare.get_nowait()
         except Empty:
             memory = BitMemory(self.plan, len(inputs))
-        run = _BitRun(memory, inputs, constant, self.crew)
-        run.run()
+        with Crew(self.threads) as crew:
+            run = _BitRun(memory, inputs, constant, crew)
+            run.run()
         output = graph[graph.output]
         block = Block(
             counts=run.count(),

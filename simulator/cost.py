@@ -7,7 +7,7 @@ from .plan import Plan
 from .samples import Samples, part_of
 
 RATE = 0.05  # at which neurons are supposed to fire: nobody knows before the run
-PER_VISIT = 4.5  # a synapse that an event visits; of a convolution, whose targets lie further apart:
+PER_VISIT = 3.0  # a synapse that an event visits; of a convolution, whose targets lie further apart:
 PER_SHARED_VISIT = 7.0
 PER_PRODUCT = 0.5  # a synapse that a number of a picture visits
 PER_EVENT = 60.0

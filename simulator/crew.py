@@ -1,35 +1,92 @@
-"""Threads that share the work in one block of samples, where there are fewer blocks than threads."""
+"""Threads that share the work in one block of samples, where there are fewer blocks than threads.
+
+From the first work that is shared until the block is done, they watch for more instead of sleeping.
+"""
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
-from itertools import pairwise
+from itertools import count, pairwise
+from types import TracebackType
+
+import numpy as np
+
+from .kernels import raise_flag, watch
+
+Work = Callable[[int, int, int], None]
+LOOKS = 20_000  # at a flag, before other threads of the machine are let through: some 20 microseconds
+MOST_HELPERS = 1024
+STRIDE = 8  # flags that lie in one cache line, of which one is used
 
 
 @lru_cache(maxsize=1)
-def _helpers(n: int) -> ThreadPoolExecutor:
-    """Threads that wait for work; kept, because to start one takes as long as a small layer."""
-    return ThreadPoolExecutor(n, "gossamer")
+def _helpers() -> ThreadPoolExecutor:
+    """Threads, as many as are ever asked for together. They are kept: to start one takes as long as a small layer."""
+    return ThreadPoolExecutor(MOST_HELPERS, "gossamer")
 
 
 os.register_at_fork(after_in_child=_helpers.cache_clear)  # threads do not live on in a child
 
 
 class Crew:
-    """Final. `size` threads, of which the caller is one."""
+    """Final. `size` threads for one block, of which the caller is one.
+
+    with Crew(2) as crew:
+        crew.share(work, n)
+    """
 
     def __init__(self, size: int = 1) -> None:
         self.size = size
+        self._flags = np.zeros(STRIDE * (size + 1), np.int64)  # what is to be done, then what each has done
+        self._work: Work = _nothing
+        self._parts: list[tuple[int, int]] = []
+        self._others: list[Future[None]] = []
+        self._n_shared = 0
 
-    def share(self, work: Callable[[int, int, int], None], n: int) -> None:
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Let the others go. Raises what they have raised."""
+        if self._others:
+            self._parts, self._n_shared = [], self._n_shared + 1
+            raise_flag(self._flags, 0, self._n_shared)
+            for other in self._others:
+                other.result()
+
+    def share(self, work: Work, n: int) -> None:
         """Do `work(part, first, end)` on all parts of 0 ... n."""
         if self.size == 1 or n < self.size:
             work(0, 0, n)
             return
-        pool = _helpers(self.size - 1)
-        parts = list(pairwise(n * i // self.size for i in range(self.size + 1)))
-        others = [pool.submit(work, i, *part) for i, part in enumerate(parts) if i > 0]
-        work(0, *parts[0])
-        for other in others:
-            other.result()
+        if not self._others:
+            self._others = [_helpers().submit(self._help, part) for part in range(1, self.size)]
+        self._work, self._parts = work, list(pairwise(n * i // self.size for i in range(self.size + 1)))
+        self._n_shared += 1
+        raise_flag(self._flags, 0, self._n_shared)
+        try:
+            work(0, *self._parts[0])
+        finally:
+            for part in range(1, self.size):
+                self._await(part, self._n_shared)
+
+    def _help(self, part: int) -> None:
+        for turn in count(1):
+            self._await(0, turn)
+            if not self._parts:
+                return
+            try:
+                self._work(part, *self._parts[part])
+            finally:
+                raise_flag(self._flags, STRIDE * part, turn)
+
+    def _await(self, who: int, turn: int) -> None:
+        while not watch(self._flags, STRIDE * who, turn, LOOKS):
+            if who and self._others[who - 1].done():  # it has failed: `__exit__` says how
+                return
+            os.sched_yield()
+
+
+def _nothing(part: int, first: int, end: int) -> None:
+    pass

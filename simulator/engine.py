@@ -16,7 +16,6 @@ from .bit_engine import BitEngine
 from .bit_plan import plan_bits, why_not_bits
 from .block import Block
 from .cost import cycles_by_bits, cycles_by_events
-from .crew import Crew
 from .encode import encode, holds_steps, largest_number
 from .errors import SimulationError
 from .event_engine import EventEngine
@@ -66,8 +65,7 @@ def simulate(
     n_bytes = _check_memory(graph, steps)
     plan = plan_graph(graph, steps)
     n_threads = threads or available_cores()
-    crew = Crew()
-    chosen = _choose(plan, x, engine, names, crew)
+    chosen = _choose(plan, x, engine, names)
     if isinstance(chosen, BitEngine):
         per_block = max(1, min(chosen.plan.n_samples, block_bytes // chosen.plan.bytes_per_sample))
     else:
@@ -80,7 +78,7 @@ def simulate(
     recorded: dict[str, list[Array]] = {name: [] for name in names}
     # Threads take blocks; where there are fewer blocks than threads, they share the work in each.
     n_outer = min(n_threads, len(blocks))
-    crew.size = n_threads // n_outer
+    chosen.threads = n_threads // n_outer
     chosen.load({b - a for a, b in blocks})
     started = time.perf_counter()
     done = _in_order(lambda a, b: _run_block(chosen, plan, part_of(x, a, b), first_sample + a), blocks, n_outer)
@@ -103,13 +101,13 @@ def simulate(
         logits=np.concatenate(logits),
         labels=labels,
         seconds=seconds,
-        threads=n_outer * crew.size,
+        threads=n_outer * chosen.threads,
         engine=chosen.name,
         spikes={name: np.concatenate(parts) for name, parts in recorded.items()},
     )
 
 
-def _choose(plan: Plan, x: Samples, engine: str, names: list[str], crew: Crew) -> EventEngine | BitEngine:
+def _choose(plan: Plan, x: Samples, engine: str, names: list[str]) -> EventEngine | BitEngine:
     """The engine that was asked for, or the faster one.
 
     Raises: SimulationError: GSM-404 if it cannot run the graph.
@@ -123,9 +121,9 @@ def _choose(plan: Plan, x: Samples, engine: str, names: list[str], crew: Crew) -
         if not bits.fits:
             reason = "sums that may leave 32 bits"
         elif engine == "bits" or cycles_by_bits(bits, len(x)) <= cycles_by_events(plan, x):
-            return BitEngine(bits, names, crew)
+            return BitEngine(bits, names)
     if engine != "bits":
-        return EventEngine(plan, names, crew)
+        return EventEngine(plan, names)
     raise SimulationError(
         "GSM-404",
         "the bit-parallel engine cannot run this graph",

@@ -39,13 +39,13 @@ class EventEngine:
     Args:
         plan: The graph, prepared.
         names: Populations whose spikes to keep.
-        crew: Threads that share the work in each block.
+    threads: that share the work in each block.
     """
 
     name: Final = "event"
 
-    def __init__(self, plan: Plan, names: list[str], crew: Crew) -> None:
-        self.plan, self.names, self.crew = plan, names, crew
+    def __init__(self, plan: Plan, names: list[str]) -> None:
+        self.plan, self.names, self.threads = plan, names, 1
 
     def load(self, sizes: set[int]) -> None:
         """Run no sample at all, so that compiling kernels, or loading them, is not counted as simulation."""
@@ -55,7 +55,9 @@ class EventEngine:
         n_steps = 1 if self.plan.graph.is_recurrent else self.plan.n_steps
         number = source.number if source.emits_numbers else np.uint8
         inputs = np.empty((0, n_steps, source.n_neurons), number)
-        _EventRun(self.plan, inputs, False, self.names, Crew(), Buffers()).run()
+        with Crew(self.threads) as crew:
+            crew.share(lambda *_: None, self.threads)
+            _EventRun(self.plan, inputs, False, self.names, crew, Buffers()).run()
         self.plan.loaded.add(tuple(self.names))
 
     def run(self, inputs: Array, constant: bool) -> Block:
@@ -68,8 +70,10 @@ class EventEngine:
             buffers = self.plan.spare.get_nowait()
         except Empty:
             buffers = Buffers()
-        run = _EventRun(self.plan, inputs, constant and self.plan.input_is_immediate, self.names, self.crew, buffers)
-        run.run()
+        constant = constant and self.plan.input_is_immediate
+        with Crew(self.threads) as crew:
+            run = _EventRun(self.plan, inputs, constant, self.names, crew, buffers)
+            run.run()
         self.plan.spare.put(buffers)
         return Block(
             counts=run.counter.counts(n_samples),

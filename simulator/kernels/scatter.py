@@ -5,6 +5,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+FETCHED_AHEAD = np.uint64(128)  # synapses
+
 
 @intrinsic
 def _prefetch(typingctx, array, i):
@@ -26,6 +28,21 @@ def _prefetch(typingctx, array, i):
     return signature, codegen
 
 
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", inline="always")
+def _add_four(target, targets, weights, j):
+    """Targets of one row differ, so four loads may precede four stores: Numba then keeps up with C."""
+    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
+    i0, i1, i2, i3 = targets[j], targets[j + one], targets[j + two], targets[j + three]
+    x0 = target[i0] + weights[j]
+    x1 = target[i1] + weights[j + one]
+    x2 = target[i2] + weights[j + two]
+    x3 = target[i3] + weights[j + three]
+    target[i0] = x0
+    target[i1] = x1
+    target[i2] = x2
+    target[i3] = x3
+
+
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start, row_end, targets, weights, current):
     """Deliver a block of events to steps t + delay.
@@ -33,8 +50,7 @@ def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start,
     row_of: (n_pre,) row of each source neuron or -1; empty: its id. row_start, row_end: (n_rows,).
     """
     n_samples, ring, _ = current.shape
-    four = np.uint64(4)
-    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
+    one, four, sixteen = np.uint64(1), np.uint64(4), np.uint64(16)
     for b in range(n_samples):
         for step in range(starts.shape[1] - 1):
             arrival = first_step + step + delay
@@ -48,11 +64,6 @@ def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start,
                     row = row_of[row]
                     if row < 0:
                         continue
-                elif e + 1 < last:  # rows lie apart: the next one's first lines are fetched meanwhile
-                    ahead = row_start[ids[b, e + 1]]
-                    for line in range(0, 64, 16):
-                        _prefetch(targets, ahead + line)
-                        _prefetch(weights, ahead + line)
                 j = np.uint64(row_start[row])
                 end = np.uint64(row_end[row])
                 if values.shape[1]:
@@ -61,17 +72,24 @@ def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start,
                         target[targets[j]] += weights[j] * value
                         j += one
                     continue
-                # Targets of one row differ, so four loads may precede four stores: Numba then keeps up with C.
+                # Rows lie apart in memory: while one is read, lines ahead in it, then of the next, are fetched.
+                distance = min(FETCHED_AHEAD, end - j)
+                to_next = np.uint64(0)
+                if e + 1 < last and not row_of.size:
+                    to_next = np.uint64(row_start[ids[b, e + 1]]) - end
+                    _prefetch(targets, np.int64(end + to_next))
+                    _prefetch(weights, np.int64(end + to_next))
+                while j + sixteen <= end:
+                    ahead = j + distance
+                    if ahead >= end:
+                        ahead += to_next
+                    _prefetch(targets, np.int64(ahead))
+                    _prefetch(weights, np.int64(ahead))
+                    for _ in range(4):
+                        _add_four(target, targets, weights, j)
+                        j += four
                 while j + four <= end:
-                    i0, i1, i2, i3 = targets[j], targets[j + one], targets[j + two], targets[j + three]
-                    x0 = target[i0] + weights[j]
-                    x1 = target[i1] + weights[j + one]
-                    x2 = target[i2] + weights[j + two]
-                    x3 = target[i3] + weights[j + three]
-                    target[i0] = x0
-                    target[i1] = x1
-                    target[i2] = x2
-                    target[i3] = x3
+                    _add_four(target, targets, weights, j)
                     j += four
                 while j < end:
                     target[targets[j]] += weights[j]
