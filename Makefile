@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint bench rivals clean
+.PHONY: setup demo test lint bench rivals sanafe clean
 
 setup: $(READY)
 
@@ -30,11 +30,16 @@ lint: setup
 bench: setup
 	$(BIN)/python -m pytest -q benchmarks --benchmark-columns=median,iqr,rounds --benchmark-group-by=param:workload
 
-rivals:
+rivals: sanafe
 	test -x .venv-rivals/bin/python || $(PYTHON) -m venv .venv-rivals
 	.venv-rivals/bin/python -m pip install --quiet -c constraints.txt -r benchmarks/rivals.txt -e '.[train]'
 	if command -v python3.13 > /dev/null; then python3.13 -m venv .venv-brian2 && \
 	.venv-brian2/bin/python -m pip install --quiet brian2==2.11.0; fi
 
+# By itself, because its licence is the GPL: Gossamer talks to its process and never imports it.
+sanafe:
+	test -x .venv-sanafe/bin/python || $(PYTHON) -m venv .venv-sanafe
+	.venv-sanafe/bin/python -m pip install --quiet -c constraints.txt sanafe==2.2.9 numpy
+
 clean:
-	rm -rf $(VENV) .venv-rivals .venv-brian2 .typing build dist *.egg-info
+	rm -rf $(VENV) .venv-rivals .venv-brian2 .venv-sanafe .typing build dist *.egg-info
