@@ -1,6 +1,7 @@
 """Find, read and check chip files. Every file is untrusted."""
 
 import tomllib
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -28,9 +29,13 @@ def load_chip(name_or_path: str | Path) -> Chip:
     Raises: HardwareError: GSM-501 if there is no such chip or file; GSM-502 if the file is no valid chip (the message
         names file, field, what was found and what was expected).
     """
-    text = str(name_or_path)
+    return _parse(*_contents(str(name_or_path)))
+
+
+def _contents(text: str) -> tuple[bytes, str]:
+    """What is in a chip's file, and what to call the file."""
     if text.endswith(".toml"):
-        return _parse(_read_file(Path(text)), where=text)
+        return _read_file(Path(text)), text
     if text not in list_chips():
         raise HardwareError(
             "GSM-501",
@@ -38,7 +43,7 @@ def load_chip(name_or_path: str | Path) -> Chip:
             found=shown(text),
             expected="one of " + ", ".join(list_chips()) + ", or a path that ends in .toml",
         )
-    return _parse(resources.files(f"{__package__}.chips").joinpath(f"{text}.toml").read_bytes(), where=f"{text}.toml")
+    return resources.files(f"{__package__}.chips").joinpath(f"{text}.toml").read_bytes(), f"{text}.toml"
 
 
 def chip_and_prices(spec: str | Path) -> tuple[Chip, PriceList]:
@@ -47,7 +52,7 @@ def chip_and_prices(spec: str | Path) -> tuple[Chip, PriceList]:
     Raises: HardwareError: GSM-501, GSM-502 as `load_chip`; GSM-503 if the chip has no such price list.
     """
     chip, price_list = _split(str(spec))
-    loaded = load_chip(chip)
+    loaded = _parse_once(*_contents(chip))
     return loaded, loaded.prices(price_list)
 
 
@@ -77,7 +82,7 @@ def _read_file(path: Path) -> bytes:
     return data
 
 
-def _parse(data: bytes, *, where: str) -> Chip:
+def _parse(data: bytes, where: str) -> Chip:
     try:
         document = tomllib.loads(data.decode())
     except UnicodeDecodeError as error:
@@ -88,6 +93,10 @@ def _parse(data: bytes, *, where: str) -> Chip:
         return Chip.model_validate(_prepare(document))
     except ValidationError as error:
         raise _explain(error, where) from error
+
+
+# By contents. To check a chip takes as long as a small network's run; who prices many runs does it once.
+_parse_once = lru_cache(maxsize=32)(_parse)
 
 
 def _prepare(document: dict[str, Any]) -> dict[str, Any]:
