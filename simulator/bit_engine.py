@@ -121,15 +121,10 @@ class _BitRun:
         counter, n_all = Counter(self.plan.plan, self.plan.n_steps), self.plan.n_chunks * bits.STEPS
         spikes = np.zeros((len(counter.spikes), n_all), np.int64)
         visits = np.zeros((len(counter.visits), n_all), np.int64)
+        count(self.memory.data, self.n, *self.memory.counting, spikes, visits)
         for row, p in enumerate(self.plan.plan.populations):
-            if p.name in self.memory.first:
-                for k, arguments in enumerate(self.memory.counting[p.name]):
-                    steps = slice(k * bits.STEPS, (k + 1) * bits.STEPS)
-                    count(*arguments, spikes[row, steps], visits[:, steps])
-            elif p.kind != "readout":
-                fan_outs = np.array([q.fan_out for q in p.outgoing], np.int64).reshape(len(p.outgoing), p.n_neurons)
-                rows = np.array([q.index for q in p.outgoing], np.int64)
-                planes.count_numbers(self.numbers[p.name], fan_outs, rows, spikes[row, : self.plan.n_steps], visits)
+            if p.name in self.numbers and p.kind != "readout":
+                planes.count_numbers(self.numbers[p.name], *p.fan_outs, spikes[row, : self.plan.n_steps], visits)
         counter.spikes += spikes[:, : self.plan.n_steps]
         counter.visits += visits[:, : self.plan.n_steps]
         return counter.counts(self.n)

@@ -61,7 +61,7 @@ class BitMemory:
         self.cycles = {t.population.name: t.cycles(n_samples) for t in plan.targets}
         self.at_once = {t.population.name: t.at_once(n_samples) for t in plan.targets}
         self.biases = {t.population.name: np.repeat(t.biases, n_samples, axis=1) for t in plan.targets}
-        self.counting = {name: self._counting(name) for name in self.first}
+        self.counting = self._counting()
         self.no_numbers = {t.population.name: self.numbers(t, [], []) for t in plan.targets}
 
     def numbers(self, target: Target, laid: list[Array], pitch: list[int]) -> tuple[Array, ...]:
@@ -72,13 +72,36 @@ class BitMemory:
         synapses = (s.first_row, s.row_start, s.places, s.weights)
         return (np.concatenate([*laid, room]), base.astype(np.int64), np.array(pitch, np.int64), *synapses)
 
-    def _counting(self, name: str) -> list[tuple[Any, ...]]:
-        """By chunk, the arguments of the kernel `count`."""
-        p, f = self.plan.plan.population(name), self.plan.fan_outs[name]
-        n, rows = p.n_neurons * self.n_samples, np.array([q.index for q in p.outgoing], np.int64)
-        chunks = range(self.first[name], self.first[name] + n * self.plan.n_chunks, n)
-        fans = (n // f.n_channels, self.n_samples, rows, f.usual, f.start, f.place, f.weight)
-        return [(self.data, first, f.n_channels, *fans) for first in chunks]
+    def _counting(self) -> tuple[Array, ...]:
+        """The arguments of the kernel `count` that describe populations."""
+        table, usual, rows = [], [], []
+        start, place, weight = [np.zeros(1, np.int64)], [], []
+        sizes = np.zeros(3, np.int64)  # of usual, of rows, of start, so far
+        n_extra = 0
+        for row, p in enumerate(self.plan.plan.populations):
+            if p.name not in self.first:
+                continue
+            f, n = self.plan.fan_outs[p.name], p.n_neurons * self.n_samples
+            for chunk in range(self.plan.n_chunks):
+                bytes_ = (self.first[p.name] + chunk * n, f.n_channels, n // f.n_channels)
+                table.append((row, chunk * bits.STEPS, *bytes_, len(p.outgoing), *sizes))
+            usual.append(f.usual.reshape(-1))
+            rows += [q.index for q in p.outgoing]
+            start.append(f.start[1:] + n_extra)
+            place.append(f.place)
+            weight.append(f.weight)
+            n_extra += len(f.place)
+            sizes += (f.usual.size, len(p.outgoing), len(p.outgoing))
+        counted = np.array(table, np.int64).reshape(-1, 9)
+        nothing = np.empty(0, np.int32)
+        return (
+            counted,
+            np.concatenate([np.empty(0, np.int64), *usual]),
+            np.array(rows, np.int64),
+            np.concatenate(start),
+            np.concatenate([nothing, *place]),
+            np.concatenate([nothing, *weight]),
+        )
 
     def scratch(self, part: int, target: Target) -> tuple[Array, Array, Array]:
         """(sums, membranes, bytes) of a tile, for one of the threads that share a target."""

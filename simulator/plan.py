@@ -138,6 +138,13 @@ class PopulationPlan:
         return self.number if self.emits_numbers else np.uint8
 
     @cached_property
+    def fan_outs(self) -> tuple[Array, Array]:
+        """(n_projections, n_neurons) synapses that an event of each neuron visits, and (n_projections,) their rows."""
+        fan_outs = [q.fan_out for q in self.outgoing]
+        rows = np.array([q.index for q in self.outgoing], np.int64)
+        return np.array(fan_outs, np.int64).reshape(len(rows), self.n_neurons), rows
+
+    @cached_property
     def v_init(self) -> Array:
         """(n_neurons,) membranes at the start of a sample."""
         if self.neuron is None:

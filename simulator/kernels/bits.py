@@ -465,37 +465,39 @@ def pull_numbers(scale, height, width, channels, tile, spikes, numbers, n_steps,
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def count(
-    memory, first, n_channels, n_bytes, scale, rows, usual, extra_start, extra_place, extra_weight, spikes, visits
-):
-    """Add up the spikes of eight steps, and the synapses that they visit.
+def count(memory, scale, table, usual, rows, extra_start, extra_place, extra_weight, spikes, visits):
+    """Add up the spikes of every eight steps of every population, and the synapses that they visit.
 
-    first: byte of a population's. n_bytes: of a channel. usual (n_projections, n_channels): fan-out of most neurons
-    of a channel. extra_...: neurons with another one, and by how much: those of projection p from extra_start[p] on.
-    spikes: (8,) int64. visits: (n_all_projections, 8) int64, of which `rows` (n_projections,) are this population's.
+    table (n, 9): row of a population in `spikes`, first of its steps, first of its bytes, channels, bytes of a channel,
+    projections, and where it begins in usual, rows and extra_start. usual: by projection and channel, the fan-out of
+    most neurons of the channel. rows: of each projection in `visits`. extra_...: neurons with another fan-out, and by
+    how much: those of projection p from extra_start[p] on. spikes (n_populations, n_steps), visits (n_all_projections,
+    n_steps): int64, n_steps a multiple of eight.
     """
-    n_projections = len(usual)
     totals = np.empty(8, np.int64)
-    for c in range(n_channels):
-        totals[:] = 0
-        _count_steps(memory, np.int64(first + c * n_bytes), np.int64(n_bytes), totals)
-        for t in range(8):
-            spikes[t] += totals[t]
-        for p in range(n_projections):
-            fan_out = usual[p, c]
-            for t in range(8):
-                visits[rows[p], t] += fan_out * totals[t]
     sums = np.empty(256, np.int32)
-    for p in range(n_projections):
-        start, last = extra_start[p], extra_start[p + 1]
-        for a in range(start, last, 1024):  # so few that 32 bits hold their sums
-            for x in range(0, scale, 32):
-                end = min(a + 1024, last)
-                left = min(scale - x, 32)
-                at = np.int64(first + x)
-                tile = 0 if left > 16 else 4 if left > 8 else 6 if left > 2 else 8
-                none, scaled = np.int64(0), np.int64(scale)
-                pull(tile, sums, True, memory, at, none, scaled, extra_place, extra_weight, np.int64(a), np.int64(end))
-                for i in range(left):
-                    for t in range(8):
-                        visits[rows[p], t] += sums[i * 8 + t]
+    for k in range(len(table)):
+        row, step, first, n_channels, n_bytes, n_projections, from_usual, from_rows, from_extra = table[k]
+        for c in range(n_channels):
+            totals[:] = 0
+            _count_steps(memory, np.int64(first + c * n_bytes), np.int64(n_bytes), totals)
+            for t in range(8):
+                spikes[row, step + t] += totals[t]
+            for p in range(n_projections):
+                fan_out, into = usual[from_usual + p * n_channels + c], rows[from_rows + p]
+                for t in range(8):
+                    visits[into, step + t] += fan_out * totals[t]
+        for p in range(n_projections):
+            into, last = rows[from_rows + p], extra_start[from_extra + p + 1]
+            for a in range(extra_start[from_extra + p], last, 1024):  # so few that 32 bits hold their sums
+                for x in range(0, scale, 32):
+                    end = min(a + 1024, last)
+                    left = min(scale - x, 32)
+                    at = np.int64(first + x)
+                    tile = 0 if left > 16 else 4 if left > 8 else 6 if left > 2 else 8
+                    none, scaled = np.int64(0), np.int64(scale)
+                    from_, to = np.int64(a), np.int64(end)
+                    pull(tile, sums, True, memory, at, none, scaled, extra_place, extra_weight, from_, to)
+                    for i in range(left):
+                        for t in range(8):
+                            visits[into, step + t] += sums[i * 8 + t]
