@@ -72,22 +72,22 @@ def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start,
                         target[targets[j]] += weights[j] * value
                         j += one
                     continue
-                # Rows lie apart in memory: while one is read, lines ahead in it, then of the next, are fetched.
-                distance = min(FETCHED_AHEAD, end - j)
-                to_next = np.uint64(0)
-                if e + 1 < last and not row_of.size:
-                    to_next = np.uint64(row_start[ids[b, e + 1]]) - end
-                    _prefetch(targets, np.int64(end + to_next))
-                    _prefetch(weights, np.int64(end + to_next))
-                while j + sixteen <= end:
-                    ahead = j + distance
-                    if ahead >= end:
-                        ahead += to_next
-                    _prefetch(targets, np.int64(ahead))
-                    _prefetch(weights, np.int64(ahead))
-                    for _ in range(4):
-                        _add_four(target, targets, weights, j)
-                        j += four
+                # Rows lie apart in memory: while one is read, its lines ahead, then those of the next, are fetched.
+                next_row = np.uint64(row_start[ids[b, e + 1]]) if e + 1 < last and not row_of.size else j
+                if end - j < FETCHED_AHEAD:
+                    for line in range(0, 64, 16):
+                        _prefetch(targets, np.int64(next_row) + line)
+                        _prefetch(weights, np.int64(next_row) + line)
+                else:
+                    while j + sixteen <= end:
+                        ahead = j + FETCHED_AHEAD
+                        if ahead >= end:
+                            ahead += next_row - end
+                        _prefetch(targets, np.int64(ahead))
+                        _prefetch(weights, np.int64(ahead))
+                        for _ in range(4):
+                            _add_four(target, targets, weights, j)
+                            j += four
                 while j + four <= end:
                     _add_four(target, targets, weights, j)
                     j += four
