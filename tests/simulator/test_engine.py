@@ -359,6 +359,23 @@ def test_average_pooling_over_a_picture_that_it_does_not_tile(unroll):
     assert spikes.tolist() == expected
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("pool", [1, 2])
+@pytest.mark.parametrize("size", [(16, 16), (17, 17), (7, 5)])
+def test_events_reach_planes_of_any_size(size, pool, stride):
+    """Also those of a power of two, which are summed elsewhere; and from pixels that no pooled one is made of, none."""
+    rng = np.random.default_rng(9)
+    maps = [SumPool2d(kernel=(pool, pool), stride=(pool, pool))] if pool > 1 else []
+    maps.append(Conv2d(weight=dyadic(rng, (6, 2, 3, 3)), stride=(stride, stride), padding=(1, 3)))
+    height, width = ((n // pool + 2 * p - 3) // stride + 1 for n, p in zip(size, (1, 3), strict=True))
+    coding = InputCoding(kind="events")
+    network = joined(maps, (2, *size), (6, height, width), neuron=integrate_and_fire(2.0), coding=coding)
+    x = rng.integers(0, 2, (3, 4, 2, *size))
+    found = simulate(compile_network(network), x, engine="event", record="p").spikes["p"]
+    np.testing.assert_array_equal(found, run_reference(canonicalize(network), x).spikes["p"])
+    assert found.any()
+
+
 def test_seconds_hold_no_compiling_or_loading_of_kernels():
     """Before the clock starts, every kernel has met the types that it will be called with."""
     code = """
