@@ -20,56 +20,97 @@ def _splat(builder, value, vector):
     return builder.shuffle_vector(builder.insert_element(empty, value, ir.Constant(_I32, 0)), empty, zeros)
 
 
-@intrinsic
-def _fire(typingctx, current, bias, v, i, id_of_first, ids, k, fire_at, drop, leak, keep, late):
+def _list(builder, fired, id_of_first, ids, k):
+    """Write id_of_first + lane of those that fired to where `ids` points, from k on, 16 at once. Returns the new k."""
+    vector = ir.VectorType(_I32, LANES)
+    first = _splat(builder, builder.trunc(id_of_first, _I32), vector)
+    numbered = builder.add(first, ir.Constant(vector, list(range(LANES))))
+    name = "llvm.experimental.vector.compress.v16i32"
+    kind = ir.FunctionType(vector, [vector, fired.type, vector])
+    compress = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    packed = builder.call(compress, [numbered, fired, ir.Constant(vector, ir.Undefined)])
+    builder.store(packed, builder.bitcast(builder.gep(ids, [k]), vector.as_pointer()), align=4)
+    return builder.add(k, builder.zext(builder.ctpop(builder.bitcast(fired, _I16)), _I64))
+
+
+def _decayed(builder, v, leak):
+    """A vector of 24-bit membranes times leak / 4096, truncated toward zero: 12 bits at a time, which 32 hold."""
+    low_bits, twelve, sign_bit = (ir.Constant(v.type, [n] * LANES) for n in (4095, 12, 31))
+    sign = builder.ashr(v, sign_bit)
+    magnitude = builder.sub(builder.xor(v, sign), sign)
+    high, low = builder.lshr(magnitude, twelve), builder.and_(magnitude, low_bits)
+    left = builder.add(builder.mul(high, leak), builder.lshr(builder.mul(low, leak), twelve))
+    return builder.sub(builder.xor(left, sign), sign)
+
+
+def _make_fire(general):
     """One step of the 16 integrate-and-fire neurons from `i` on; empties their currents. Returns the new k.
 
-    Floats: v <- leak * v + (current + bias); where v >= fire_at: v <- keep * v - drop. int32: see _integrate_and_fire;
-    leak, keep and late are masks, 0 or -1; late: the bias is for the membrane. The ids of those that fire, id_of_first
-    + 0 ... 15, are written to ids from k on, where 16 must have room.
+    Floats: v <- leak * v + (current + bias); where v >= fire_at: v <- keep * v - drop. int32: see update_integer; keep
+    is a mask, 0 or -1. general: leak is in 1/4096, and late the mask of a bias for the membrane; else leak is a mask
+    and no bias is late, which is half the work. The ids of those that fire, id_of_first + 0 ... 15, are written to ids
+    from k on, where 16 must have room.
     """
-    number = v.dtype
-    signature = types.int64(
-        current, bias, v, types.int64, types.int64, ids, types.int64, number, number, number, number, number
-    )
+
+    @intrinsic
+    def fire(typingctx, current, bias, v, i, id_of_first, ids, k, fire_at, drop, leak, keep, late):
+        number = v.dtype
+        signature = types.int64(
+            current, bias, v, types.int64, types.int64, ids, types.int64, number, number, number, number, number
+        )
+
+        def codegen(context, builder, signature, args):
+            vector, zero = ir.VectorType(context.get_value_type(number), LANES), ir.Constant(_I64, 0)
+
+            def place(position, of, offset=zero):
+                data = context.make_array(signature.args[position])(context, builder, args[position]).data
+                return builder.bitcast(builder.gep(data, [offset]), of.as_pointer())
+
+            now, biases, state = (place(n, vector, args[3]) for n in (0, 1, 2))
+            current, bias, v = (builder.load(address, align=4) for address in (now, biases, state))
+            builder.store(ir.Constant(vector, None), now, align=4)
+            fire_at, drop, leak, keep, late = (_splat(builder, a, vector) for a in args[7:])
+            if isinstance(number, types.Float):
+                x = builder.fadd(builder.fmul(leak, v), builder.fadd(current, bias))
+                fired = builder.fcmp_ordered(">=", x, fire_at)
+                after = builder.fsub(builder.fmul(keep, x), drop)
+            else:
+                six, eight, fourteen = (ir.Constant(vector, [n] * LANES) for n in (6, 8, 14))
+                top, mask = (ir.Constant(vector, [(1 << n) - 1] * LANES) for n in (23, 24))
+                zero, lowest = ir.Constant(vector, None), ir.Constant(vector, [1 - (1 << 23)] * LANES)
+                if general:
+                    shift = builder.shl(bias, six)
+                    scaled = builder.add(builder.shl(current, six), builder.and_(shift, builder.not_(late)))
+                    new = builder.sub(builder.and_(builder.add(scaled, top), mask), top)
+                    x = builder.add(builder.add(_decayed(builder, v, leak), new), builder.and_(shift, late))
+                else:  # -x wraps into [-2^23, 2^23) where two shifts do
+                    less = builder.shl(builder.sub(zero, builder.add(current, bias)), fourteen)
+                    x = builder.sub(builder.and_(v, leak), builder.ashr(less, eight))
+                x = builder.select(builder.icmp_signed(">", x, top), top, x)
+                x = builder.select(builder.icmp_signed("<", x, lowest), lowest, x)
+                fired = builder.icmp_signed(">=", x, fire_at)
+                after = builder.sub(builder.and_(x, keep), drop)
+            builder.store(builder.select(fired, after, x), state, align=4)
+            return _list(builder, fired, args[4], place(5, _I32), args[6])
+
+        return signature, codegen
+
+    return fire
+
+
+_fire, _fire_general = _make_fire(False), _make_fire(True)
+
+
+@intrinsic
+def _list_16(typingctx, fired, i, id_of_first, ids, k):
+    """List those of 16 neurons whose flags, bytes of 0 or 1 from `i` on, say that they fired. Returns the new k."""
+    signature = types.int64(fired, types.int64, types.int64, ids, types.int64)
 
     def codegen(context, builder, signature, args):
-        lane = context.get_value_type(number)
-        vector, as_ids = ir.VectorType(lane, LANES), ir.VectorType(_I32, LANES)
-
-        def place(position, offset, of):
-            data = context.make_array(signature.args[position])(context, builder, args[position]).data
-            return builder.bitcast(builder.gep(data, [offset]), of.as_pointer())
-
-        now, state = place(0, args[3], vector), place(2, args[3], vector)
-        current = builder.load(now, align=4)
-        builder.store(ir.Constant(vector, None), now, align=4)
-        bias, v = builder.load(place(1, args[3], vector), align=4), builder.load(state, align=4)
-        fire_at, drop, leak, keep, late = (_splat(builder, a, vector) for a in args[7:])
-        if isinstance(number, types.Float):
-            x = builder.fadd(builder.fmul(leak, v), builder.fadd(current, bias))
-            fired = builder.fcmp_ordered(">=", x, fire_at)
-            after = builder.fsub(builder.fmul(keep, x), drop)
-        else:
-            top, mask, six = (ir.Constant(vector, [n] * LANES) for n in ((1 << 23) - 1, (1 << 24) - 1, 6))
-            lowest = ir.Constant(vector, [1 - (1 << 23)] * LANES)
-            shift = builder.shl(bias, six)
-            scaled = builder.add(builder.shl(current, six), builder.and_(shift, builder.not_(late)))
-            new = builder.sub(builder.and_(builder.add(scaled, top), mask), top)
-            x = builder.add(builder.add(builder.and_(v, leak), new), builder.and_(shift, late))
-            x = builder.select(builder.icmp_signed(">", x, top), top, x)
-            x = builder.select(builder.icmp_signed("<", x, lowest), lowest, x)
-            fired = builder.icmp_signed(">=", x, fire_at)
-            after = builder.sub(builder.and_(x, keep), drop)
-        builder.store(builder.select(fired, after, x), state, align=4)
-        first = _splat(builder, builder.trunc(args[4], _I32), as_ids)
-        numbered = builder.add(first, ir.Constant(as_ids, list(range(LANES))))
-        name, masks = "llvm.experimental.vector.compress.v16i32", ir.VectorType(_I1, LANES)
-        kind = ir.FunctionType(as_ids, [as_ids, masks, as_ids])
-        compress = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-        packed = builder.call(compress, [numbered, fired, ir.Constant(as_ids, ir.Undefined)])
-        builder.store(packed, place(5, args[6], as_ids), align=4)
-        return builder.add(args[6], builder.zext(builder.ctpop(builder.bitcast(fired, _I16)), _I64))
+        flags, ids = (context.make_array(signature.args[n])(context, builder, args[n]).data for n in (0, 3))
+        vector = ir.VectorType(ir.IntType(8), LANES)
+        flags = builder.load(builder.bitcast(builder.gep(flags, [args[1]]), vector.as_pointer()), align=1)
+        return _list(builder, builder.icmp_signed("!=", flags, ir.Constant(vector, None)), args[2], ids, args[4])
 
     return signature, codegen
 
@@ -88,22 +129,42 @@ def plain_fire_float(current, bias, v, n, id_of_first, ids, k, fire_at, drop, le
     return k
 
 
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", inline="always")
+def _truncated(x, part):
+    """What is left of a 24-bit state: part / 4096 of it, truncated toward zero."""
+    magnitude = (abs(np.int64(x)) * part) >> 12
+    return magnitude if x >= 0 else -magnitude
+
+
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def plain_fire_integer(current, bias, v, n, id_of_first, ids, k, fire_at, drop, leak, keep, late):
-    """What the intrinsic `_fire` does to int32, for n neurons, one after the other."""
+    """What the intrinsic `_fire_general` does to int32, for n neurons, one after the other."""
     top, mask = np.int64((1 << 23) - 1), np.int64((1 << 24) - 1)
     for i in range(n):
         shift = np.int64(bias[i]) << 6
         scaled = (np.int64(current[i]) << 6) + (0 if late else shift)
         new = ((scaled + top) & mask) - top
         current[i] = 0
-        x = (v[i] if leak else 0) + new + (shift if late else 0)
+        x = _truncated(v[i], leak) + new + (shift if late else 0)
         x = min(max(x, -top), top)
         if x >= fire_at:
             x = (x if keep else 0) - drop
             ids[k] = id_of_first + i
             k += 1
         v[i] = x
+    return k
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def _list_fired(fired, id_of_first, ids, k):
+    """Write the ids of those neurons that fired, by 0 or 1, to ids from k on. Returns the new k."""
+    whole = fired.size // LANES * LANES
+    for i in range(0, whole, LANES):
+        k = _list_16(fired, np.int64(i), np.int64(id_of_first + i), ids, k)
+    for i in range(whole, fired.size):
+        if fired[i]:
+            ids[k] = id_of_first + i
+            k += 1
     return k
 
 
@@ -137,6 +198,7 @@ def update_float(
     size = n_neurons // n_groups
     simple = not has_current and not reset_delay
     whole = size // LANES * LANES
+    fired = np.empty(0 if simple else size, np.uint8)
     for b in range(n_samples):
         k = np.int64(0)
         starts[b, 0] = 0
@@ -155,27 +217,29 @@ def update_float(
                     rest = (i_now[whole:], i_bias[whole:], i_v[whole:], n, first + whole)
                     k = plain_fire_float(*rest, ids[b], k, at, lost, keeps, keep)
                     continue
-                for i in range(size):
+                i_u, flags = u[b, part] if has_current else i_v, fired[:size]
+                for i in range(size):  # no branch on what fires: Numba makes vectors of it
                     drive = i_now[i]
                     i_now[i] = 0
                     if not bias_to_membrane:
                         drive += i_bias[i]
                     if has_current:
-                        old = u[b, g * size + i]
+                        old = i_u[i]
                         new = decays * old + drive
-                        u[b, g * size + i] = new
+                        i_u[i] = new
                         drive = old if voltage_first else new
-                    x = keeps * i_v[i] + drive
+                    before = i_v[i]
+                    x = keeps * before + drive
                     if bias_to_membrane:
                         x += i_bias[i]
-                    if reset_delay and i_v[i] >= at:
-                        x = keep * x - lost
-                    if x >= at:
-                        ids[b, k] = g * size + i
-                        k += 1
-                        if not reset_delay:
-                            x = keep * x - lost
+                    if reset_delay:
+                        x = keep * x - lost if before >= at else x
+                    fires = x >= at
+                    if not reset_delay:
+                        x = keep * x - lost if fires else x
+                    flags[i] = fires
                     i_v[i] = x
+                k = _list_fired(flags, g * size, ids[b], k)
             starts[b, step + 1] = k
 
 
@@ -207,6 +271,8 @@ def update_integer(
     size = n_neurons // n_groups
     limit, mask = np.int64(1 << 23), np.int64((1 << 24) - 1)
     whole = size // LANES * LANES
+    simple = not has_current and not reset_delay
+    fired = np.empty(0 if simple else size, np.uint8)
     rest, late = np.int32(-1 if keep else 0), np.int32(-1 if bias_to_membrane else 0)
     for b in range(n_samples):
         k = np.int64(0)
@@ -214,46 +280,50 @@ def update_integer(
         for step in range(n_block):
             now = current[b, (first_step + step) % ring]
             for g in range(n_groups):
-                # All of a membrane is kept, or nothing: 32 bits hold all that 24 can become in a step.
-                if not has_current and not reset_delay and (leak[g] == 4096 or leak[g] == 0):
-                    part, first = slice(g * size, (g + 1) * size), np.int64(g * size)
-                    i_now, i_bias, i_v = now[part], bias[part], v[b, part]
-                    kept, at, lost = np.int32(-1 if leak[g] else 0), fire_at[g], drop[g]
-                    for i in range(0, whole, LANES):
-                        j = np.int64(i)
-                        k = _fire(i_now, i_bias, i_v, j, first + j, ids[b], k, at, lost, kept, rest, late)
+                part, first = slice(g * size, (g + 1) * size), np.int64(g * size)
+                i_now, i_bias, i_v = now[part], bias[part], v[b, part]
+                if simple:  # 32 bits hold all that 24 can become in a step
+                    keeps, at, lost = leak[g], fire_at[g], drop[g]
+                    if (keeps == 4096 or keeps == 0) and not bias_to_membrane:
+                        kept = np.int32(-1 if keeps else 0)
+                        for i in range(0, whole, LANES):
+                            j = np.int64(i)
+                            k = _fire(i_now, i_bias, i_v, j, first + j, ids[b], k, at, lost, kept, rest, late)
+                    else:
+                        for i in range(0, whole, LANES):
+                            j = np.int64(i)
+                            k = _fire_general(i_now, i_bias, i_v, j, first + j, ids[b], k, at, lost, keeps, rest, late)
                     n = size - whole
                     others = (i_now[whole:], i_bias[whole:], i_v[whole:], n, first + whole)
-                    k = plain_fire_integer(*others, ids[b], k, at, lost, kept, rest, late)
+                    k = plain_fire_integer(*others, ids[b], k, at, lost, keeps, rest, late)
                     continue
                 at, lost = np.int64(fire_at[g]), np.int64(drop[g])
-                keeps, decays = np.int64(leak[g]), np.int64(decay[g])
-                for i in range(g * size, (g + 1) * size):
-                    scaled = np.int64(now[i]) << 6
-                    now[i] = 0
-                    shift = np.int64(bias[i]) << 6
+                held, decays = np.int64(leak[g]), np.int64(decay[g])
+                i_u, flags = u[b, part] if has_current else i_v, fired[:size]
+                for i in range(size):
+                    scaled = np.int64(i_now[i]) << 6
+                    i_now[i] = 0
+                    shift = np.int64(i_bias[i]) << 6
                     if not bias_to_membrane:
                         scaled += shift
                     old = np.int64(0)
                     if has_current:
-                        old = np.int64(u[b, i])
-                        magnitude = (abs(old) * decays) >> 12
-                        scaled += magnitude if old >= 0 else -magnitude
+                        old = np.int64(i_u[i])
+                        scaled += _truncated(old, decays)
                     new = ((scaled + limit - 1) & mask) - (limit - 1)
                     if has_current:
-                        u[b, i] = new
-                    before = np.int64(v[b, i])
-                    magnitude = (abs(before) * keeps) >> 12
-                    x = (magnitude if before >= 0 else -magnitude) + (old if voltage_first else new)
+                        i_u[i] = new
+                    before = np.int64(i_v[i])
+                    x = _truncated(before, held) + (old if voltage_first else new)
                     if bias_to_membrane:
                         x += shift
                     x = min(max(x, 1 - limit), limit - 1)
-                    if reset_delay and before >= at:
-                        x = keep * x - lost
-                    if x >= at:
-                        ids[b, k] = i
-                        k += 1
-                        if not reset_delay:
-                            x = keep * x - lost
-                    v[b, i] = x
+                    if reset_delay:
+                        x = keep * x - lost if before >= at else x
+                    fires = x >= at
+                    if not reset_delay:
+                        x = keep * x - lost if fires else x
+                    flags[i] = fires
+                    i_v[i] = x
+                k = _list_fired(flags, g * size, ids[b], k)
             starts[b, step + 1] = k
