@@ -16,11 +16,11 @@ from .bit_memory import WORDS, BitMemory, lay_out
 from .bit_plan import BitPlan, Target, emits_numbers
 from .block import Block
 from .counting import Counter
-from .crew import Crew
+from .crew import Crew, Work
 from .kernels import bit_neurons, bits, planes
 
 HELD_BYTES = 1 << 20  # currents that are made before they are used, so that they stay in the cache
-WORTH_SHARING = 400_000  # cycles of work from which threads share a layer
+WORTH_SHARING = 150_000  # cycles of work from which threads share a layer
 NOTHING = np.empty((0, bits.STEPS), np.float32)
 
 
@@ -56,6 +56,8 @@ class BitEngine:
         except Empty:
             memory = BitMemory(self.plan, len(inputs))
         with Crew(self.threads) as crew:
+            if max(memory.cycles.values()) >= WORTH_SHARING:
+                crew.call()
             run = _BitRun(memory, inputs, constant, crew)
             run.run()
         output = graph[graph.output]
@@ -109,7 +111,7 @@ class _BitRun:
                     copy(*arguments)
                 if target.kernel == "merge":
                     continue
-                work = partial(self._run_channels, target, chunk, self._numbers(target, chunk), v, u)
+                work = self._work(target, chunk, v, u)
                 if self.memory.cycles[p.name] >= WORTH_SHARING:
                     self.crew.share(work, target.n_channels)
                 else:
@@ -180,6 +182,36 @@ class _BitRun:
             pitches.append(width * unit)
         return self.memory.numbers(target, all_laid, pitches)
 
+    def _work(self, target: Target, chunk: int, v: Array, u: Array) -> Work:
+        """What threads share: channels first ... end over eight steps, with the scratch of a part."""
+        numbers = self._numbers(target, chunk)
+        if target.kernel != "fire":
+            return partial(self._run_channels, target, chunk, numbers, v, u)
+        # Little is done in Python between layers: of spikes in eight steps, everything is the same in the next block.
+        key = (target.population.name, chunk)
+        if key in self.memory.works:
+            return self.memory.works[key]
+        work = self._fire(target, chunk, numbers, v)
+        if not target.numbers and self.plan.n_chunks == 1:
+            self.memory.works[key] = work
+        return work
+
+    def _fire(self, target: Target, chunk: int, numbers: tuple[Array, ...], v: Array) -> Work:
+        """A call of the kernel `pull_and_fire`."""
+        plan, memory, name = self.plan, self.memory, target.population.name
+        different = self._different_steps(target)
+        n_steps = min(bits.STEPS, plan.n_steps - chunk * bits.STEPS)
+        size = (memory.data, self.n, target.height, target.width * self.n)
+        pulled = (memory.tiles[name, different], memory.spikes[name][chunk], numbers, different)
+        out = memory.first[name] + chunk * target.population.n_neurons * self.n
+        ends = (chunk == 0, chunk == plan.n_chunks - 1, (1 << n_steps) - 1)
+        neuron = (memory.at_once[name], out, memory.biases[name], target.neuron, target.options[0], v, *ends)
+
+        def work(part: int, first: int, end: int) -> None:
+            bits.pull_and_fire(*size, (first, end), *pulled, *neuron, *memory.scratch(part, target))
+
+        return work
+
     def _run_channels(
         self,
         target: Target,
@@ -192,8 +224,8 @@ class _BitRun:
         end: int,
     ) -> None:
         """Run channels first ... end over eight steps, as many at a time as have room for their currents."""
-        held = 0 if target.kernel == "fire" else 4 * target.height * target.width * self.n * bits.STEPS
-        at_a_time = max(1, HELD_BYTES // held) if held else end - first
+        held = 4 * target.height * target.width * self.n * bits.STEPS
+        at_a_time = max(1, HELD_BYTES // held)
         for a in range(first, end, at_a_time):
             self._pull(target, chunk, (a, min(a + at_a_time, end)), numbers, v, u, part)
 
@@ -213,13 +245,7 @@ class _BitRun:
         spikes, tile = memory.spikes[name][chunk], memory.tiles[name, different]
         pulled = (self.n, height, width, channels, tile, spikes, numbers, different)
         n_steps = min(bits.STEPS, plan.n_steps - chunk * bits.STEPS)
-        sums, membranes, fired = memory.scratch(part, target)
-        if target.kernel == "fire":
-            out = memory.first[name] + chunk * target.population.n_neurons * self.n
-            ends = (chunk == 0, chunk == plan.n_chunks - 1, (1 << n_steps) - 1)
-            neuron = (biases, target.neuron, target.options[0], v, *ends)
-            bits.pull_and_fire(memory.data, *pulled, memory.at_once[name], out, *neuron, sums, membranes, fired)
-            return
+        sums, _, _ = memory.scratch(part, target)
         here = slice(channels[0] * height * width, channels[1] * height * width)
         shown = self.numbers[name][chunk].reshape(-1, bits.STEPS)[here] if name in self.numbers else NOTHING
         if target.kernel == "sum":

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..compiler import Array, Projection, SharedCsr
 from .bit_plan import BitPlan, Target, emits_numbers
+from .crew import Work
 from .kernels import bits, planes
 from .plan import Number
 from .rows import Planes, Rows
@@ -23,13 +24,15 @@ class BitMemory:
     data: uint8, a bit for each step. first: where a population's bytes (n_chunks, n_neurons, n_samples) begin.
     copies, spikes: by target and chunk, what is to be laid out before it is run (or what runs it, of kernel "merge"),
     and the kernels' `spikes`. tiles (by target and steps), at_once, biases, no_numbers, counting: further arguments
-    of its kernel. cycles: that it takes, about.
+    of its kernel. works (by target and chunk): calls of a kernel that are the same for every block. cycles: that a
+    target takes, about.
     """
 
     def __init__(self, plan: BitPlan, n_samples: int) -> None:
         self.plan, self.n_samples = plan, n_samples
         self.first: dict[str, int] = {}
         self._laid: dict[tuple[object, ...], int] = {}
+        self.works: dict[tuple[str, int], Work] = {}
         self._scratch: dict[tuple[int, type, type], tuple[Array, Array, Array]] = {}
         # Tiles are read beyond what is output: nothing depends on it, but it must be there.
         n, overhang = 0, bits.MOST_BYTES
@@ -121,6 +124,11 @@ class BitMemory:
         source = self.data[self.first[q.source] + chunk * n_in :][:n_in]
         out = self.data[self.first[target.population.name] + chunk * n_out :][:n_out]
         source, out, unit = _as_words(source, out, self.n_samples)
+        _, height, width = self.plan.graph[q.source].shape
+        twice = WORDS.get(2 * source.itemsize) if unit == 1 else None
+        if twice and q.kernel == q.stride == (2, 2) and q.padding == (0, 0) and height % 2 == width % 2 == 0:
+            half = width // 2
+            return planes.merge_pairs, (source.view(twice), len(out) // half, half, twice(8 * out.itemsize), out)
         shapes = self.plan.graph[q.source].shape, unit, target.population.shape
         return planes.merge, (source, *shapes, q.kernel, q.stride, q.padding, out)
 

@@ -5,7 +5,7 @@ From the first work that is shared until the block is done, they watch for more 
 
 import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import count, pairwise
 from types import TracebackType
@@ -15,7 +15,7 @@ import numpy as np
 from .kernels import raise_flag, watch
 
 Work = Callable[[int, int, int], None]
-LOOKS = 20_000  # at a flag, before other threads of the machine are let through: some 20 microseconds
+LOOKS = 1_000  # at a flag, before other threads of the machine are let through: some 20 microseconds
 MOST_HELPERS = 1024
 STRIDE = 8  # flags that lie in one cache line, of which one is used
 
@@ -41,27 +41,32 @@ class Crew:
         self._flags = np.zeros(STRIDE * (size + 1), np.int64)  # what is to be done, then what each has done
         self._work: Work = _nothing
         self._parts: list[tuple[int, int]] = []
-        self._others: list[Future[None]] = []
+        self._errors: list[BaseException] = []
         self._n_shared = 0
+        self._is_called = False
 
     def __enter__(self) -> "Crew":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Let the others go. Raises what they have raised."""
-        if self._others:
-            self._parts, self._n_shared = [], self._n_shared + 1
-            raise_flag(self._flags, 0, self._n_shared)
-            for other in self._others:
-                other.result()
+        """Let the others go: they find that there is no part for them."""
+        self._parts, self._n_shared = [], self._n_shared + 1
+        raise_flag(self._flags, 0, self._n_shared)
+
+    def call(self) -> None:
+        """Wake the others, some time before there is work for them."""
+        if self._is_called or self.size == 1:
+            return
+        self._is_called = True
+        for part in range(1, self.size):
+            _helpers().submit(self._help, part)
 
     def share(self, work: Work, n: int) -> None:
-        """Do `work(part, first, end)` on all parts of 0 ... n."""
+        """Do `work(part, first, end)` on all parts of 0 ... n. Raises what any of them raises."""
         if self.size == 1 or n < self.size:
             work(0, 0, n)
             return
-        if not self._others:
-            self._others = [_helpers().submit(self._help, part) for part in range(1, self.size)]
+        self.call()
         self._work, self._parts = work, list(pairwise(n * i // self.size for i in range(self.size + 1)))
         self._n_shared += 1
         raise_flag(self._flags, 0, self._n_shared)
@@ -70,6 +75,8 @@ class Crew:
         finally:
             for part in range(1, self.size):
                 self._await(part, self._n_shared)
+        if self._errors:
+            raise self._errors[0]
 
     def _help(self, part: int) -> None:
         for turn in count(1):
@@ -78,13 +85,12 @@ class Crew:
                 return
             try:
                 self._work(part, *self._parts[part])
-            finally:
-                raise_flag(self._flags, STRIDE * part, turn)
+            except BaseException as error:  # the caller raises it
+                self._errors.append(error)
+            raise_flag(self._flags, STRIDE * part, turn)
 
     def _await(self, who: int, turn: int) -> None:
         while not watch(self._flags, STRIDE * who, turn, LOOKS):
-            if who and self._others[who - 1].done():  # it has failed: `__exit__` says how
-                return
             os.sched_yield()
 
 

@@ -1,7 +1,25 @@
 """Numbers by which threads wait for each other without sleeping: to be woken takes longer than a small layer."""
 
+import platform
+
+from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
+
+X86 = platform.machine() in ("x86_64", "AMD64")
+
+
+@intrinsic
+def _pause(typingctx):
+    """Leave the core's units to the other thread that runs on it, for a moment."""
+
+    def codegen(context, builder, signature, args):
+        if X86:
+            name, kind = "llvm.x86.sse2.pause", ir.FunctionType(ir.VoidType(), [])
+            builder.call(builder.module.globals.get(name) or ir.Function(builder.module, kind, name), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
 
 
 @intrinsic
@@ -38,5 +56,6 @@ def watch(flags, i, value, n_looks):
     """Look at a flag until it is at least `value`, or so many times. Returns whether it is."""
     looks = 0
     while looks < n_looks and _load(flags, i) < value:
+        _pause()
         looks += 1
     return looks < n_looks

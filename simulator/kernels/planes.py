@@ -72,6 +72,19 @@ def merge(source, shape, unit, out_shape, kernel, stride, padding, out):
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def merge_pairs(pairs, n_rows, half, width, out):
+    """As `merge` for windows of 2 x 2 that lie side by side: two neighbours are one number of twice as many bits.
+
+    pairs: flat (n_rows of output, 2, half). width: bits of an output. out: flat (n_rows, half).
+    """
+    for y in range(n_rows):
+        above, below, into = pairs[2 * y * half :], pairs[(2 * y + 1) * half :], out[y * half :]
+        for x in range(half):
+            both = above[x] | below[x]
+            into[x] = both | (both >> width)
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def delay_steps(chunks, n, k, delay, out):
     """Bytes of chunk k as they arrive `delay` steps later. chunks: flat (n_chunks, n)."""
     whole, bits = delay // 8, delay % 8
