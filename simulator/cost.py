@@ -28,7 +28,8 @@ def cycles_by_events(plan: Plan, x: Samples) -> float:
     coding = plan.graph.coding
     if coding.is_real:
         return others
-    return others + of_spikes_in * (float(np.mean(part_of(x, 0, 1) != 0)) if coding.kind == "events" else 0.5)
+    first = part_of(x, 0, 1)
+    return others + of_spikes_in * (np.count_nonzero(first) / first.size if coding.kind == "events" else 0.5)
 
 
 def cycles_by_bits(plan: BitPlan, n_samples: int) -> float:

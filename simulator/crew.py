@@ -43,7 +43,7 @@ class Crew:
         self._parts: list[tuple[int, int]] = []
         self._errors: list[BaseException] = []
         self._n_shared = 0
-        self._is_called = False
+        self.is_called = False
 
     def __enter__(self) -> "Crew":
         return self
@@ -55,9 +55,9 @@ class Crew:
 
     def call(self) -> None:
         """Wake the others, some time before there is work for them."""
-        if self._is_called or self.size == 1:
+        if self.is_called or self.size == 1:
             return
-        self._is_called = True
+        self.is_called = True
         for part in range(1, self.size):
             _helpers().submit(self._help, part)
 

@@ -20,7 +20,9 @@ from .crew import Crew
 from .kernels import LANES, count_spikes, count_visits, list_events, list_spikes, spread_events
 from .plan import Plan, PopulationPlan, ProjectionPlan, block_steps
 
-WORTH_SHARING = 100_000  # synapses to visit, from which threads share them
+WORTH_SHARING = 50_000  # synapses to visit, from which threads share them
+WORTH_CALLING = 2_000_000  # synapses that may be shared and visited in a block, from which threads are called
+RATE = 0.05  # at which neurons are supposed to fire
 
 
 @dataclass(eq=False)
@@ -72,6 +74,8 @@ class EventEngine:
             buffers = Buffers()
         constant = constant and self.plan.input_is_immediate
         with Crew(self.threads) as crew:
+            if self.plan.n_to_share * self.plan.n_steps * RATE >= WORTH_CALLING:
+                crew.call()
             run = _EventRun(self.plan, inputs, constant, self.names, crew, buffers)
             run.run()
         self.plan.spare.put(buffers)
@@ -225,7 +229,7 @@ class _EventRun:
         n_events = int(events.starts[:, -1].sum())
         if events.dense is not None and q.push_all(events.dense, steps.start, self.n_steps, current):
             pass
-        elif q.can_share and self.crew.size > 1 and n_events * q.mean_fan_out >= WORTH_SHARING:
+        elif q.can_share and self.crew.is_called and n_events * q.mean_fan_out >= WORTH_SHARING:
             n_parts, n_targets = self.crew.size, target.n_neurons
             self.crew.share(lambda part, *_: q.push_part(part, n_parts, n_targets, to_push, current), n_parts)
         else:

@@ -220,6 +220,11 @@ class Plan:
         return tuple(_layer(self.graph, p.name) for p in self.graph.populations)
 
     @cached_property
+    def n_to_share(self) -> int:
+        """Synapses that threads can share."""
+        return sum(int(q.fan_out.sum()) for q in self.projections if q.can_share)
+
+    @cached_property
     def groups(self) -> tuple[tuple[tuple[PopulationPlan, ...], bool], ...]:
         """Populations in an order in which each comes after what it hears from; those of a cycle together:
         (populations, whether they are a cycle).
