@@ -235,7 +235,9 @@ class _EventRun:
         else:
             q.push(*to_push, current)
         visits = self.counter.visits[q.index, steps]
-        if self.constant and q.source == self.plan.graph.input.name:
+        if q.same_fan_out is not None and not self.constant:
+            count_spikes(events.starts, visits, q.same_fan_out)
+        elif self.constant and q.source == self.plan.graph.input.name:
             current[:, 1:] = current[:, :1]
             count_visits(events.ids, events.starts, q.fan_out, visits[:1])
             visits[1:] += visits[:1]
@@ -247,7 +249,7 @@ class _EventRun:
         if self.constant and p.kind == "input":
             spikes += events.starts[:, -1].sum()
         else:
-            count_spikes(events.starts, spikes)
+            count_spikes(events.starts, spikes, 1)
 
     def _record(self, p: PopulationPlan, steps: slice, events: _Events) -> None:
         if p.name in self.spikes:

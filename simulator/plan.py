@@ -76,6 +76,12 @@ class ProjectionPlan:
         """Synapses that an event visits, as a mean over neurons."""
         return float(self.fan_out.mean()) if self.fan_out.size else 0.0
 
+    @cached_property
+    def same_fan_out(self) -> int | None:
+        """What every event visits, if all visit as many."""
+        same = self.fan_out.size and (self.fan_out == self.fan_out[0]).all()
+        return int(self.fan_out[0]) if same else None
+
     def push_part(self, part: int, n_parts: int, n_targets: int, events: tuple[Any, ...], current: Array) -> None:
         """As `push`, to one of the equal parts of the targets."""
         row_of, _, _, targets, weights = self.arguments

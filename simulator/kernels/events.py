@@ -1,7 +1,11 @@
 """Event lists: made from dense arrays, counted, and spread back into dense arrays."""
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+LANES = 16
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
@@ -22,36 +26,64 @@ def list_events(dense, ids, values, starts):
             starts[b, step + 1] = k
 
 
+@intrinsic
+def _list_16(typingctx, spikes, i, ids, k):
+    """List those of the 16 bytes from spikes[i] on that are not 0, as i + 0 ... 15, from ids[k] on, where 16 must have
+    room. Returns the new k.
+    """
+    signature = types.int64(spikes, types.int64, ids, types.int64)
+
+    def codegen(context, builder, signature, args):
+        lane, number = ir.IntType(8), ir.IntType(32)
+        bytes_, as_ids, masks = (ir.VectorType(t, LANES) for t in (lane, number, ir.IntType(1)))
+
+        def place(position, offset, vector):
+            data = context.make_array(signature.args[position])(context, builder, args[position]).data
+            return builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())
+
+        found = builder.icmp_unsigned("!=", builder.load(place(0, args[1], bytes_), align=1), ir.Constant(bytes_, None))
+        first = builder.insert_element(
+            ir.Constant(as_ids, ir.Undefined), builder.trunc(args[1], number), ir.Constant(number, 0)
+        )
+        first = builder.shuffle_vector(first, ir.Constant(as_ids, ir.Undefined), ir.Constant(as_ids, [0] * LANES))
+        numbered = builder.add(first, ir.Constant(as_ids, list(range(LANES))))
+        name = "llvm.experimental.vector.compress.v16i32"
+        kind = ir.FunctionType(as_ids, [as_ids, masks, as_ids])
+        compress = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        packed = builder.call(compress, [numbered, found, ir.Constant(as_ids, ir.Undefined)])
+        builder.store(packed, place(2, args[3], as_ids), align=4)
+        n_found = builder.ctpop(builder.bitcast(found, ir.IntType(LANES)))
+        return builder.add(args[3], builder.zext(n_found, ir.IntType(64)))
+
+    return signature, codegen
+
+
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def list_spikes(spikes, ids, starts):
-    """As list_events for spikes, uint8: most words of eight hold none."""
+    """As list_events for spikes, uint8: 16 at a time, with no branch on what fires."""
     n_samples, n_block, n_neurons = spikes.shape
-    n_words = n_neurons // 8
     for b in range(n_samples):
-        k = 0
+        k = np.int64(0)
         starts[b, 0] = 0
         for step in range(n_block):
-            row = spikes[b, step]
-            words = row[: 8 * n_words].view(np.uint64)
-            for w in range(n_words):
-                if words[w] != 0:
-                    for i in range(8 * w, 8 * w + 8):
-                        if row[i] != 0:
-                            ids[b, k] = i
-                            k += 1
-            for i in range(8 * n_words, n_neurons):
+            row, i = spikes[b, step], np.int64(0)
+            while i + LANES <= n_neurons and k + LANES <= ids.shape[1]:
+                k = _list_16(row, i, ids[b], k)
+                i += LANES
+            while i < n_neurons:
                 if row[i] != 0:
                     ids[b, k] = i
                     k += 1
+                i += 1
             starts[b, step + 1] = k
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def count_spikes(starts, spikes):
-    """Add the events of each step, over all samples, to spikes (n_block,) int64."""
+def count_spikes(starts, spikes, each):
+    """Add `each` for every event of each step, over all samples, to spikes (n_block,) int64."""
     for b in range(len(starts)):
         for step in range(spikes.size):
-            spikes[step] += starts[b, step + 1] - starts[b, step]
+            spikes[step] += each * (starts[b, step + 1] - starts[b, step])
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
