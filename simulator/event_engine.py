@@ -20,9 +20,8 @@ from .crew import Crew
 from .kernels import LANES, count_spikes, count_visits, list_events, list_spikes, spread_events
 from .plan import Plan, PopulationPlan, ProjectionPlan, block_steps
 
-WORTH_SHARING = 50_000  # synapses to visit, from which threads share them
-WORTH_CALLING = 2_000_000  # synapses that may be shared and visited in a block, from which threads are called
-RATE = 0.05  # at which neurons are supposed to fire
+WORTH_SHARING = 400_000  # synapses to visit, from which threads share them
+RATE = 0.01  # at which neurons are supposed to fire where nobody has counted yet
 
 
 @dataclass(eq=False)
@@ -74,7 +73,8 @@ class EventEngine:
             buffers = Buffers()
         constant = constant and self.plan.input_is_immediate
         with Crew(self.threads) as crew:
-            if self.plan.n_to_share * self.plan.n_steps * RATE >= WORTH_CALLING:
+            n_at_once = 1 if graph.is_recurrent else n_samples * n_steps
+            if self.plan.most_to_share * n_at_once * RATE >= WORTH_SHARING:
                 crew.call()
             run = _EventRun(self.plan, inputs, constant, self.names, crew, buffers)
             run.run()

@@ -226,9 +226,9 @@ class Plan:
         return tuple(_layer(self.graph, p.name) for p in self.graph.populations)
 
     @cached_property
-    def n_to_share(self) -> int:
-        """Synapses that threads can share."""
-        return sum(int(q.fan_out.sum()) for q in self.projections if q.can_share)
+    def most_to_share(self) -> int:
+        """Synapses of the largest projection that threads can share."""
+        return max((int(q.fan_out.sum()) for q in self.projections if q.can_share), default=0)
 
     @cached_property
     def groups(self) -> tuple[tuple[tuple[PopulationPlan, ...], bool], ...]:

@@ -6,6 +6,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 FETCHED_AHEAD = np.uint64(128)  # synapses
+EVENTS_AHEAD = 4
 
 
 @intrinsic
@@ -60,6 +61,9 @@ def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start,
             last = starts[b, step + 1]
             for e in range(starts[b, step], last):
                 row = ids[b, e]
+                if e + EVENTS_AHEAD < last:
+                    _prefetch(row_start, np.int64(ids[b, e + EVENTS_AHEAD]))
+                    _prefetch(row_end, np.int64(ids[b, e + EVENTS_AHEAD]))
                 if row_of.size:
                     row = row_of[row]
                     if row < 0:
@@ -75,9 +79,13 @@ def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start,
                 # Rows lie apart in memory: while one is read, its lines ahead, then those of the next, are fetched.
                 next_row = np.uint64(row_start[ids[b, e + 1]]) if e + 1 < last and not row_of.size else j
                 if end - j < FETCHED_AHEAD:
-                    for line in range(0, 64, 16):
-                        _prefetch(targets, np.int64(next_row) + line)
-                        _prefetch(weights, np.int64(next_row) + line)
+                    next_end = np.int64(next_row + end - j)  # about: rows are of similar lengths
+                    for i in range(np.int64(next_row), next_end, 64 // targets.itemsize):
+                        _prefetch(targets, i)
+                    _prefetch(targets, next_end)
+                    for i in range(np.int64(next_row), next_end, 64 // weights.itemsize):
+                        _prefetch(weights, i)
+                    _prefetch(weights, next_end)
                 else:
                     while j + sixteen <= end:
                         ahead = j + FETCHED_AHEAD
