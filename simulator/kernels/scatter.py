@@ -7,6 +7,7 @@ from numba.extending import intrinsic
 
 FETCHED_AHEAD = np.uint64(128)  # synapses
 EVENTS_AHEAD = 4
+NEAR_BYTES = 1 << 20  # of synapses that a core's own cache holds
 
 
 @intrinsic
@@ -52,6 +53,7 @@ def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start,
     """
     n_samples, ring, _ = current.shape
     one, four, sixteen = np.uint64(1), np.uint64(4), np.uint64(16)
+    far = row_start.size * 8 + targets.size * (targets.itemsize + weights.itemsize) > NEAR_BYTES
     for b in range(n_samples):
         for step in range(starts.shape[1] - 1):
             arrival = first_step + step + delay
@@ -61,7 +63,7 @@ def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start,
             last = starts[b, step + 1]
             for e in range(starts[b, step], last):
                 row = ids[b, e]
-                if e + EVENTS_AHEAD < last:
+                if far and e + EVENTS_AHEAD < last:
                     _prefetch(row_start, np.int64(ids[b, e + EVENTS_AHEAD]))
                     _prefetch(row_end, np.int64(ids[b, e + EVENTS_AHEAD]))
                 if row_of.size:
@@ -78,7 +80,11 @@ def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start,
                     continue
                 # Rows lie apart in memory: while one is read, its lines ahead, then those of the next, are fetched.
                 next_row = np.uint64(row_start[ids[b, e + 1]]) if e + 1 < last and not row_of.size else j
-                if end - j < FETCHED_AHEAD:
+                if end - j < FETCHED_AHEAD and not far:
+                    for i in range(0, 64, 16):
+                        _prefetch(targets, np.int64(next_row) + i)
+                        _prefetch(weights, np.int64(next_row) + i)
+                elif end - j < FETCHED_AHEAD:
                     next_end = np.int64(next_row + end - j)  # about: rows are of similar lengths
                     for i in range(np.int64(next_row), next_end, 64 // targets.itemsize):
                         _prefetch(targets, i)
