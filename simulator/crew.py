@@ -1,9 +1,10 @@
 """Threads that share the work in one block of samples, where there are fewer blocks than threads.
 
-From the first work that is shared until the block is done, they watch for more instead of sleeping.
+From when they are called until the block is done, they watch for work instead of sleeping.
 """
 
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -26,7 +27,8 @@ def _helpers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MOST_HELPERS, "gossamer")
 
 
-os.register_at_fork(after_in_child=_helpers.cache_clear)  # threads do not live on in a child
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.cache_clear)  # threads do not live on in a child
 
 
 class Crew:
@@ -91,7 +93,7 @@ class Crew:
 
     def _await(self, who: int, turn: int) -> None:
         while not watch(self._flags, STRIDE * who, turn, LOOKS):
-            os.sched_yield()
+            time.sleep(0)
 
 
 def _nothing(part: int, first: int, end: int) -> None:
