@@ -93,7 +93,14 @@ class Crew:
 
     def _await(self, who: int, turn: int) -> None:
         while not watch(self._flags, STRIDE * who, turn, LOOKS):
-            time.sleep(0)
+            _let_others_run()
+
+
+def _let_others_run() -> None:
+    if hasattr(os, "sched_yield"):
+        os.sched_yield()
+    else:
+        time.sleep(0)
 
 
 def _nothing(part: int, first: int, end: int) -> None:
