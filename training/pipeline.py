@@ -126,8 +126,9 @@ def _run_stage(stage: Stage, session: Session, out_dir: Path, fingerprint: Finge
 
 def _begin(session: Session, store: StateStore, out_dir: Path, chosen: Sequence[Stage], *, resume: bool) -> None:
     """Take up what an earlier run has left, or clear it away."""
-    for half_written in out_dir.glob(".*.safetensors.*.tmp"):  # by a run that was killed
-        half_written.unlink(missing_ok=True)
+    for pattern in (".*.safetensors.*.tmp", f".{LOG_FILE}.*.tmp"):
+        for half_written in out_dir.glob(pattern):  # by a run that was killed
+            half_written.unlink(missing_ok=True)
     paths = {stage: checkpoint_path(out_dir, session.recipe, stage) for stage in chosen}
     again: set[str] = set(chosen)
     log = _read_log(out_dir / LOG_FILE)

@@ -254,7 +254,8 @@ def test_a_run_killed_by_the_system_ends_bit_identical(recipe, recipe_file, whol
     time.sleep(0.2)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    (tmp_path / ".training-state.safetensors.x.tmp").write_bytes(b"half")  # a kill in the middle of writing leaves that
+    for written in ("training-state.safetensors", "history.jsonl"):  # a kill in the middle of writing leaves that
+        (tmp_path / f".{written}.x.tmp").write_bytes(b"half")
     run_recipe(recipe, out_dir=tmp_path, resume=True)
     assert digests(tmp_path) == digests(whole[1])
     assert len(list(tmp_path.iterdir())) == len(FILES) + 1
