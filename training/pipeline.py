@@ -102,6 +102,8 @@ def _run_stage(stage: Stage, session: Session, out_dir: Path, fingerprint: Finge
     path = checkpoint_path(out_dir, recipe, stage)
     if keep and path.exists():
         _load(path, fingerprint)
+        if session.store is not None:
+            session.store.take(stage)  # killed between its checkpoint and what comes next: the state is not needed
         return
     before = list(STAGES)[list(STAGES).index(stage) - 1] if stage != "dense" else None
     parent: str | None = None
