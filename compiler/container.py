@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from .arrays import Array, frozen
 from .errors import CompileError
@@ -30,6 +29,7 @@ DTYPES = {
     "BOOL": "?", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "U8": "u1", "U16": "<u2", "U32": "<u4",
     "U64": "<u8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
 }  # fmt: skip
+NAMES = {np.dtype(numpy_name): name for name, numpy_name in DTYPES.items()}
 KINDS = ("checkpoint", "graph", "activity", "training-state")
 
 
@@ -51,8 +51,7 @@ def write_container(
     digest = _digest(kind, str(version), text)
     metadata = {"gossamer": kind, "version": str(version), "header": text, "sha256": digest}
     with atomic_path(path) as temporary:
-        save_file(stored, temporary, metadata)
-        _sort_metadata(temporary)
+        _write(temporary, metadata, stored)
     return digest
 
 
@@ -142,7 +141,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise _cannot_write(target, error) from None
     finally:
         with suppress(OSError):  # renamed, or never made
@@ -163,16 +162,24 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _sort_metadata(path: Path) -> None:
-    """Give equal contents equal bytes: safetensors writes its metadata in an order that changes from run to run."""
+def _write(path: Path, metadata: dict[str, str], arrays: dict[str, Array]) -> None:
+    """A safetensors file: its own writer puts metadata in an order that changes from run to run, so that equal contents
+    are not equal bytes, and goes through a file of its own, which nobody else can read and a kill leaves behind.
+    """
+    stored = {n: a.astype(a.dtype.newbyteorder("<"), copy=False) for n, a in arrays.items()}
+    names = sorted(stored, key=lambda n: (-stored[n].itemsize, n))  # so that each begins where its type may
+    layout: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    end = 0
+    for name in names:
+        begin, end = end, end + stored[name].nbytes
+        dtype = NAMES[stored[name].dtype]
+        layout[name] = {"dtype": dtype, "shape": stored[name].shape, "data_offsets": (begin, end)}
+    text = json.dumps(layout, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)
     with path.open("r+b") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        if len(text) <= length:  # the same JSON, so it is; a longer one would not fit
-            file.seek(8)
-            file.write(text.ljust(length))
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in names:
+            file.write(stored[name].reshape(-1).view(np.uint8).data)
 
 
 def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Array]]:
