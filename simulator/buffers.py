@@ -1,11 +1,22 @@
 """Arrays that are used again, block after block: new memory costs a page fault for every 4 KiB of it."""
 
 from collections import defaultdict
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..compiler import Array
+
+LINE = 64  # bytes: a vector that lies across two lines of the cache is two
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: type[Any]) -> Array:
+    """An array of zeros that begins at a line of the cache."""
+    n_bytes = prod(shape) * np.dtype(dtype).itemsize
+    memory = np.zeros(n_bytes + LINE, np.uint8)
+    begin = -memory.ctypes.data % LINE
+    return memory[begin : begin + n_bytes].view(dtype).reshape(shape)
 
 
 class Buffers:
@@ -18,7 +29,7 @@ class Buffers:
     def zeros(self, shape: tuple[int, ...], dtype: type[Any]) -> Array:
         """An array of zeros, to be given back as such."""
         spare = self._zeros[shape, np.dtype(dtype)]
-        return spare.pop() if spare else np.zeros(shape, dtype)
+        return spare.pop() if spare else aligned_zeros(shape, dtype)
 
     def give_zeros(self, array: Array) -> None:
         """Take back what `zeros` has given: it holds nothing but zeros again."""
@@ -27,7 +38,7 @@ class Buffers:
     def empty(self, shape: tuple[int, ...], dtype: type[Any]) -> Array:
         """An array of anything."""
         spare = self._any[shape, np.dtype(dtype)]
-        return spare.pop() if spare else np.empty(shape, dtype)
+        return spare.pop() if spare else aligned_zeros(shape, dtype)
 
     def give(self, array: Array) -> None:
         """Take back what `empty` has given."""

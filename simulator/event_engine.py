@@ -239,10 +239,10 @@ class _EventRun:
             count_spikes(events.starts, visits, q.same_fan_out)
         elif self.constant and q.source == self.plan.graph.input.name:
             current[:, 1:] = current[:, :1]
-            count_visits(events.ids, events.starts, q.fan_out, visits[:1])
+            count_visits(events.ids, events.starts, q.narrow_fan_out, visits[:1])
             visits[1:] += visits[:1]
         else:
-            count_visits(events.ids, events.starts, q.fan_out, visits)
+            count_visits(events.ids, events.starts, q.narrow_fan_out, visits)
 
     def _count_spikes(self, p: PopulationPlan, steps: slice, events: _Events) -> None:
         spikes = self.counter.spikes[self.plan.row(p.name), steps]

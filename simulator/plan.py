@@ -19,6 +19,7 @@ from ..compiler import (
     SharedCsr,
     SynapticGraph,
     broadcast,
+    index_dtype,
     pooled_shape,
 )
 from ..hwmodels import EVENT_NAMES, EventCounts, neuron_events, synapse_events
@@ -75,6 +76,12 @@ class ProjectionPlan:
     def mean_fan_out(self) -> float:
         """Synapses that an event visits, as a mean over neurons."""
         return float(self.fan_out.mean()) if self.fan_out.size else 0.0
+
+    @cached_property
+    def narrow_fan_out(self) -> Array:
+        """In as few bytes as hold it: it is looked up for every event, and the cache has better to hold."""
+        narrow: Array = self.fan_out.astype(index_dtype(int(self.fan_out.max(initial=0)) + 1))
+        return narrow
 
     @cached_property
     def same_fan_out(self) -> int | None:

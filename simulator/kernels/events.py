@@ -90,12 +90,14 @@ def count_spikes(starts, spikes, each):
 def count_visits(ids, starts, fan_out, visits):
     """Add the synapses that the events of each step visit, over all samples, to visits (n_block,) int64.
 
-    fan_out: (n_pre,) int64.
+    fan_out: (n_pre,) unsigned.
     """
     for b in range(len(starts)):
         for step in range(visits.size):
+            n = np.int64(0)
             for e in range(starts[b, step], starts[b, step + 1]):
-                visits[step] += fan_out[ids[b, e]]
+                n += np.int64(fan_out[ids[b, e]])
+            visits[step] += n
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")

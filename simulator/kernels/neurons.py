@@ -7,14 +7,18 @@ A comparison with > arrives as >= with the next larger threshold, so there is on
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = 16  # of 32 bits in a vector of 512
+ABREAST = 4  # vectors that are advanced together: one alone would wait for itself from step to step
+TILE = 256  # neurons whose currents of all steps lie in the first cache
 _I1, _I16, _I32, _I64 = ir.IntType(1), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
 
-def _splat(builder, value, vector):
+def _splat(builder, value):
     """A vector with `value` in every lane."""
+    vector = ir.VectorType(value.type, LANES)
     empty = ir.Constant(vector, ir.Undefined)
     zeros = ir.Constant(ir.VectorType(_I32, vector.count), [0] * vector.count)
     return builder.shuffle_vector(builder.insert_element(empty, value, ir.Constant(_I32, 0)), empty, zeros)
@@ -23,14 +27,19 @@ def _splat(builder, value, vector):
 def _list(builder, fired, id_of_first, ids, k):
     """Write id_of_first + lane of those that fired to where `ids` points, from k on, 16 at once. Returns the new k."""
     vector = ir.VectorType(_I32, LANES)
-    first = _splat(builder, builder.trunc(id_of_first, _I32), vector)
+    first = _splat(builder, builder.trunc(id_of_first, _I32))
     numbered = builder.add(first, ir.Constant(vector, list(range(LANES))))
     name = "llvm.experimental.vector.compress.v16i32"
     kind = ir.FunctionType(vector, [vector, fired.type, vector])
     compress = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
     packed = builder.call(compress, [numbered, fired, ir.Constant(vector, ir.Undefined)])
-    builder.store(packed, builder.bitcast(builder.gep(ids, [k]), vector.as_pointer()), align=4)
-    return builder.add(k, builder.zext(builder.ctpop(builder.bitcast(fired, _I16)), _I64))
+    n_fired = builder.zext(builder.ctpop(builder.bitcast(fired, _I16)), _I64)
+    few, place = LANES // 2, builder.gep(ids, [k])  # mostly: to write half a vector takes half as long
+    half = builder.shuffle_vector(packed, packed, ir.Constant(ir.VectorType(_I32, few), list(range(few))))
+    builder.store(half, builder.bitcast(place, half.type.as_pointer()), align=4)
+    with builder.if_then(builder.icmp_unsigned(">", n_fired, ir.Constant(_I64, few)), likely=False):
+        builder.store(packed, builder.bitcast(place, vector.as_pointer()), align=4)
+    return builder.add(k, n_fired)
 
 
 def _decayed(builder, v, leak):
@@ -44,58 +53,107 @@ def _decayed(builder, v, leak):
 
 
 def _make_fire(general):
-    """One step of the 16 integrate-and-fire neurons from `i` on; empties their currents. Returns the new k.
+    """All steps of a block of the integrate-and-fire neurons begin ... end - 1, whole vectors of them: their membranes
+    stay in registers meanwhile. Empties their currents.
 
-    Floats: v <- leak * v + (current + bias); where v >= fire_at: v <- keep * v - drop. int32: see update_integer; keep
-    is a mask, 0 or -1. general: leak is in 1/4096, and late the mask of a bias for the membrane; else leak is a mask
-    and no bias is late, which is half the work. The ids of those that fire, id_of_first + 0 ... 15, are written to ids
-    from k on, where 16 must have room.
+    Floats: v <- leak * v + (current + bias); where v >= fire_at: v <- keep * v - drop. int32: see update_integer. keep
+    is a mask, 0 or -1; late is the mask of a bias for the membrane. If not general, which is half the work, leak is 1,
+    or 4096 in integers' 1/4096, and no bias is late.
+    current: (ring, n_neurons), of which slot is read first. The ids of those that fire in a step are written to ids
+    from ends[step] on, where 16 must have room, and ends[step] is moved behind them.
     """
 
     @intrinsic
-    def fire(typingctx, current, bias, v, i, id_of_first, ids, k, fire_at, drop, leak, keep, late):
-        number = v.dtype
-        signature = types.int64(
-            current, bias, v, types.int64, types.int64, ids, types.int64, number, number, number, number, number
+    def fire(typingctx, current, slot, n_block, bias, v, begin, end, ids, ends, fire_at, drop, leak, keep, late):
+        number, whole, mask = v.dtype, types.int64, types.int32
+        signature = types.void(
+            current, whole, whole, bias, v, whole, whole, ids, ends, number, number, number, mask, mask
         )
 
         def codegen(context, builder, signature, args):
-            vector, zero = ir.VectorType(context.get_value_type(number), LANES), ir.Constant(_I64, 0)
+            now, biases, state, listed, ends = (
+                context.make_array(signature.args[n])(context, builder, args[n]) for n in (0, 3, 4, 7, 8)
+            )
+            ring, n_neurons = cgutils.unpack_tuple(builder, now.shape)
+            first_slot, n_block, begin, end = args[1], args[2], args[5], args[6]
+            fire_at, drop, leak, keep, late = (_splat(builder, a) for a in args[9:])
+            vector, floats = fire_at.type, isinstance(number, types.Float)
+            advance = _step_of_floats if floats else _step_of_integers
+            compare = builder.fcmp_ordered if floats else builder.icmp_signed
+            membranes = [cgutils.alloca_once(builder, vector) for _ in range(ABREAST)]
 
-            def place(position, of, offset=zero):
-                data = context.make_array(signature.args[position])(context, builder, args[position]).data
-                return builder.bitcast(builder.gep(data, [offset]), of.as_pointer())
+            def place(array, i):
+                return builder.bitcast(builder.gep(array.data, [i]), vector.as_pointer())
 
-            now, biases, state = (place(n, vector, args[3]) for n in (0, 1, 2))
-            current, bias, v = (builder.load(address, align=4) for address in (now, biases, state))
-            builder.store(ir.Constant(vector, None), now, align=4)
-            fire_at, drop, leak, keep, late = (_splat(builder, a, vector) for a in args[7:])
-            if isinstance(number, types.Float):
-                x = builder.fadd(builder.fmul(leak, v), builder.fadd(current, bias))
-                fired = builder.fcmp_ordered(">=", x, fire_at)
-                after = builder.fsub(builder.fmul(keep, x), drop)
-            else:
-                six, eight, fourteen = (ir.Constant(vector, [n] * LANES) for n in (6, 8, 14))
-                top, mask = (ir.Constant(vector, [(1 << n) - 1] * LANES) for n in (23, 24))
-                zero, lowest = ir.Constant(vector, None), ir.Constant(vector, [1 - (1 << 23)] * LANES)
-                if general:
-                    shift = builder.shl(bias, six)
-                    scaled = builder.add(builder.shl(current, six), builder.and_(shift, builder.not_(late)))
-                    new = builder.sub(builder.and_(builder.add(scaled, top), mask), top)
-                    x = builder.add(builder.add(_decayed(builder, v, leak), new), builder.and_(shift, late))
-                else:  # -x wraps into [-2^23, 2^23) where two shifts do
-                    less = builder.shl(builder.sub(zero, builder.add(current, bias)), fourteen)
-                    x = builder.sub(builder.and_(v, leak), builder.ashr(less, eight))
-                x = builder.select(builder.icmp_signed(">", x, top), top, x)
-                x = builder.select(builder.icmp_signed("<", x, lowest), lowest, x)
-                fired = builder.icmp_signed(">=", x, fire_at)
-                after = builder.sub(builder.and_(x, keep), drop)
-            builder.store(builder.select(fired, after, x), state, align=4)
-            return _list(builder, fired, args[4], place(5, _I32), args[6])
+            def currents(step, i):
+                slot = builder.add(first_slot, step)
+                slot = builder.select(builder.icmp_signed(">=", slot, ring), builder.sub(slot, ring), slot)
+                return place(now, builder.add(builder.mul(slot, n_neurons), i))
+
+            def run(begin, end, abreast):
+                with cgutils.for_range_slice(builder, begin, end, ir.Constant(_I64, LANES * abreast)) as (i, _):
+                    firsts = [builder.add(i, ir.Constant(_I64, LANES * n)) for n in range(abreast)]
+                    given = [builder.load(place(biases, first), align=4) for first in firsts]
+                    for v, first in zip(membranes, firsts, strict=False):
+                        builder.store(builder.load(place(state, first), align=4), v)
+                    with cgutils.for_range(builder, n_block) as loop:
+                        arrived, end_of_step = currents(loop.index, i), builder.gep(ends.data, [loop.index])
+                        k = builder.load(end_of_step)
+                        for n in range(abreast):
+                            drive = builder.load(builder.gep(arrived, [ir.Constant(_I64, n)]), align=4)
+                            x = builder.load(membranes[n])
+                            x, after = advance(builder, general, x, drive, given[n], drop, leak, keep, late)
+                            fired = compare(">=", x, fire_at)
+                            builder.store(builder.select(fired, after, x), membranes[n])
+                            k = _list(builder, fired, firsts[n], listed.data, k)
+                        builder.store(k, end_of_step)
+                    for v, first in zip(membranes, firsts, strict=False):
+                        builder.store(builder.load(v), place(state, first), align=4)
+
+            tile, one = ir.Constant(_I64, TILE), ir.Constant(_I64, LANES)
+            with cgutils.for_range_slice(builder, begin, end, tile) as (first, _):
+                last = builder.add(first, tile)
+                last = builder.select(builder.icmp_signed("<", last, end), last, end)
+                rest = builder.srem(builder.sub(last, first), ir.Constant(_I64, LANES * ABREAST))
+                run(first, builder.sub(last, rest), ABREAST)
+                run(builder.sub(last, rest), last, 1)
+                # Not sooner: where the steps' currents lie at one place in their pages, a load waits for a store that
+                # is not its own.
+                with (
+                    cgutils.for_range(builder, n_block) as loop,
+                    cgutils.for_range_slice(builder, first, last, one) as (i, _),
+                ):
+                    builder.store(ir.Constant(vector, None), currents(loop.index, i), align=4)
+            return context.get_dummy_value()
 
         return signature, codegen
 
     return fire
+
+
+def _step_of_floats(builder, general, v, current, bias, drop, leak, keep, late):
+    """(membranes, what becomes of them where they fire)."""
+    x = builder.fadd(builder.fmul(leak, v) if general else v, builder.fadd(current, bias))
+    kept = builder.bitcast(builder.and_(builder.bitcast(x, keep.type), keep), x.type)
+    return x, builder.fsub(kept, drop)
+
+
+def _step_of_integers(builder, general, v, current, bias, drop, leak, keep, late):
+    """(membranes, what becomes of them where they fire)."""
+    six, eight, fourteen = (ir.Constant(v.type, [n] * LANES) for n in (6, 8, 14))
+    top, mask = (ir.Constant(v.type, [(1 << n) - 1] * LANES) for n in (23, 24))
+    zero, lowest = ir.Constant(v.type, None), ir.Constant(v.type, [1 - (1 << 23)] * LANES)
+    if general:
+        shift = builder.shl(bias, six)
+        scaled = builder.add(builder.shl(current, six), builder.and_(shift, builder.not_(late)))
+        new = builder.sub(builder.and_(builder.add(scaled, top), mask), top)
+        x = builder.add(builder.add(_decayed(builder, v, leak), new), builder.and_(shift, late))
+    else:  # -x wraps into [-2^23, 2^23) where two shifts do
+        less = builder.shl(builder.sub(builder.sub(zero, bias), current), fourteen)
+        x = builder.sub(v, builder.ashr(less, eight))
+    x = builder.select(builder.icmp_signed(">", x, top), top, x)
+    x = builder.select(builder.icmp_signed("<", x, lowest), lowest, x)
+    return x, builder.sub(builder.and_(x, keep), drop)
 
 
 _fire, _fire_general = _make_fire(False), _make_fire(True)
@@ -116,17 +174,20 @@ def _list_16(typingctx, fired, i, id_of_first, ids, k):
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def plain_fire_float(current, bias, v, n, id_of_first, ids, k, fire_at, drop, leak, keep):
-    """What the intrinsic `_fire` does to floats, for n neurons, one after the other."""
-    for i in range(n):
-        x = leak * v[i] + (current[i] + bias[i])
-        current[i] = 0
-        if x >= fire_at:
-            x = keep * x - drop
-            ids[k] = id_of_first + i
-            k += 1
-        v[i] = x
-    return k
+def plain_fire_float(current, slot, n_block, bias, v, first, end, ids, ends, fire_at, drop, leak, keep):
+    """What the intrinsic `_fire` does to floats, for neurons first ... end - 1, one after the other."""
+    ring = len(current)
+    for step in range(n_block):
+        now, k = current[(slot + step) % ring], ends[step]
+        for i in range(first, end):
+            x = leak * v[i] + (now[i] + bias[i])
+            now[i] = 0
+            if x >= fire_at:
+                x = (x if keep else np.float32(0)) - drop
+                ids[k] = i
+                k += 1
+            v[i] = x
+        ends[step] = k
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", inline="always")
@@ -137,22 +198,36 @@ def _truncated(x, part):
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def plain_fire_integer(current, bias, v, n, id_of_first, ids, k, fire_at, drop, leak, keep, late):
-    """What the intrinsic `_fire_general` does to int32, for n neurons, one after the other."""
-    top, mask = np.int64((1 << 23) - 1), np.int64((1 << 24) - 1)
-    for i in range(n):
-        shift = np.int64(bias[i]) << 6
-        scaled = (np.int64(current[i]) << 6) + (0 if late else shift)
-        new = ((scaled + top) & mask) - top
-        current[i] = 0
-        x = _truncated(v[i], leak) + new + (shift if late else 0)
-        x = min(max(x, -top), top)
-        if x >= fire_at:
-            x = (x if keep else 0) - drop
-            ids[k] = id_of_first + i
-            k += 1
-        v[i] = x
-    return k
+def plain_fire_integer(current, slot, n_block, bias, v, first, end, ids, ends, fire_at, drop, leak, keep, late):
+    """What the intrinsic `_fire_general` does to int32, for neurons first ... end - 1, one after the other."""
+    ring, top, mask = len(current), np.int64((1 << 23) - 1), np.int64((1 << 24) - 1)
+    for step in range(n_block):
+        now, k = current[(slot + step) % ring], ends[step]
+        for i in range(first, end):
+            shift = np.int64(bias[i]) << 6
+            scaled = (np.int64(now[i]) << 6) + (0 if late else shift)
+            new = ((scaled + top) & mask) - top
+            now[i] = 0
+            x = _truncated(v[i], leak) + new + (shift if late else 0)
+            x = min(max(x, -top), top)
+            if x >= fire_at:
+                x = (x if keep else 0) - drop
+                ids[k] = i
+                k += 1
+            v[i] = x
+        ends[step] = k
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def _close_ranks(ids, room, ends, starts):
+    """Move the ids of each step, which lie from step * room to ends[step], to behind those of the step before."""
+    k = starts[0] = np.int64(0)
+    for step in range(ends.size):
+        begin, n = step * room, ends[step] - step * room
+        for j in range(n if begin > k else 0):
+            ids[k + j] = ids[begin + j]
+        k += n
+        starts[step + 1] = k
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
@@ -196,9 +271,25 @@ def update_float(
     n_samples, ring, n_neurons = current.shape
     n_groups = fire_at.size
     size = n_neurons // n_groups
-    simple = not has_current and not reset_delay
-    whole = size // LANES * LANES
-    fired = np.empty(0 if simple else size, np.uint8)
+    if not has_current and not reset_delay:
+        ends, slot = np.empty(n_block, np.int64), first_step % ring
+        kept, late = np.int32(-1 if keep else 0), np.int32(0)
+        for b in range(n_samples):
+            ends[:] = n_neurons * np.arange(n_block)
+            for g in range(n_groups):
+                at, lost, keeps = fire_at[g], drop[g], leak[g]
+                first, end = np.int64(g * size), np.int64((g + 1) * size)
+                whole = np.int64(end - size % LANES)
+                where, to = (current[b], slot, n_block, bias, v[b]), (ids[b], ends)
+                if keeps == 1:
+                    _fire(*where, first, whole, *to, at, lost, keeps, kept, late)
+                else:
+                    _fire_general(*where, first, whole, *to, at, lost, keeps, kept, late)
+                if whole < end:
+                    plain_fire_float(*where, whole, end, *to, at, lost, keeps, kept)
+            _close_ranks(ids[b], n_neurons, ends, starts[b])
+        return
+    fired = np.empty(size, np.uint8)
     for b in range(n_samples):
         k = np.int64(0)
         starts[b, 0] = 0
@@ -208,15 +299,6 @@ def update_float(
                 part = slice(g * size, (g + 1) * size)
                 i_now, i_bias, i_v = now[part], bias[part], v[b, part]
                 at, lost, keeps, decays = fire_at[g], drop[g], leak[g], decay[g]
-                if simple:
-                    first = np.int64(g * size)
-                    for i in range(0, whole, LANES):
-                        j = np.int64(i)
-                        k = _fire(i_now, i_bias, i_v, j, first + j, ids[b], k, at, lost, keeps, keep, np.float32(0))
-                    n = size - whole
-                    rest = (i_now[whole:], i_bias[whole:], i_v[whole:], n, first + whole)
-                    k = plain_fire_float(*rest, ids[b], k, at, lost, keeps, keep)
-                    continue
                 i_u, flags = u[b, part] if has_current else i_v, fired[:size]
                 for i in range(size):  # no branch on what fires: Numba makes vectors of it
                     drive = i_now[i]
@@ -269,34 +351,34 @@ def update_integer(
     n_samples, ring, n_neurons = current.shape
     n_groups = fire_at.size
     size = n_neurons // n_groups
+    if not has_current and not reset_delay:  # 32 bits hold all that 24 can become in a step
+        ends, slot = np.empty(n_block, np.int64), first_step % ring
+        kept, late = np.int32(-1 if keep else 0), np.int32(-1 if bias_to_membrane else 0)
+        for b in range(n_samples):
+            ends[:] = n_neurons * np.arange(n_block)
+            for g in range(n_groups):
+                at, lost, keeps = fire_at[g], drop[g], leak[g]
+                first, end = np.int64(g * size), np.int64((g + 1) * size)
+                whole = np.int64(end - size % LANES)
+                where, to = (current[b], slot, n_block, bias, v[b]), (ids[b], ends)
+                if keeps == 4096 and not bias_to_membrane:
+                    _fire(*where, first, whole, *to, at, lost, keeps, kept, late)
+                else:
+                    _fire_general(*where, first, whole, *to, at, lost, keeps, kept, late)
+                if whole < end:
+                    plain_fire_integer(*where, whole, end, *to, at, lost, keeps, kept, late)
+            _close_ranks(ids[b], n_neurons, ends, starts[b])
+        return
     limit, mask = np.int64(1 << 23), np.int64((1 << 24) - 1)
-    whole = size // LANES * LANES
-    simple = not has_current and not reset_delay
-    fired = np.empty(0 if simple else size, np.uint8)
-    rest, late = np.int32(-1 if keep else 0), np.int32(-1 if bias_to_membrane else 0)
+    fired = np.empty(size, np.uint8)
     for b in range(n_samples):
         k = np.int64(0)
         starts[b, 0] = 0
         for step in range(n_block):
             now = current[b, (first_step + step) % ring]
             for g in range(n_groups):
-                part, first = slice(g * size, (g + 1) * size), np.int64(g * size)
+                part = slice(g * size, (g + 1) * size)
                 i_now, i_bias, i_v = now[part], bias[part], v[b, part]
-                if simple:  # 32 bits hold all that 24 can become in a step
-                    keeps, at, lost = leak[g], fire_at[g], drop[g]
-                    if (keeps == 4096 or keeps == 0) and not bias_to_membrane:
-                        kept = np.int32(-1 if keeps else 0)
-                        for i in range(0, whole, LANES):
-                            j = np.int64(i)
-                            k = _fire(i_now, i_bias, i_v, j, first + j, ids[b], k, at, lost, kept, rest, late)
-                    else:
-                        for i in range(0, whole, LANES):
-                            j = np.int64(i)
-                            k = _fire_general(i_now, i_bias, i_v, j, first + j, ids[b], k, at, lost, keeps, rest, late)
-                    n = size - whole
-                    others = (i_now[whole:], i_bias[whole:], i_v[whole:], n, first + whole)
-                    k = plain_fire_integer(*others, ids[b], k, at, lost, keeps, rest, late)
-                    continue
                 at, lost = np.int64(fire_at[g]), np.int64(drop[g])
                 held, decays = np.int64(leak[g]), np.int64(decay[g])
                 i_u, flags = u[b, part] if has_current else i_v, fired[:size]
