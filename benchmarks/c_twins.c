@@ -85,8 +85,9 @@ static inline void add_channels(number *current, const int32_t *channels, uint64
 }
 
 void push_csr(array ids, array values, array starts, int64_t first_step, int64_t n_steps, int64_t delay, array row_of,
-              array row_start, array row_end, array targets, array weights, array current)
+              array row_start, array row_end, array targets, array weights, array visits, array current)
 {
+    int64_t *visit = visits.data;
     const int32_t *rows = row_of.shape[0] ? row_of.data : NULL;
     const int64_t *row_begins = row_start.data, *row_ends = row_end.data;
     const target *t = targets.data;
@@ -101,6 +102,7 @@ void push_csr(array ids, array values, array starts, int64_t first_step, int64_t
                 if (row < 0)
                     continue;
                 uint64_t j = row_begins[row], end = row_ends[row];
+                visit[step] += end - j;
                 if (d.values != NULL) {
                     for (; j < end; j++)
                         d.current[t[j]] += w[j] * d.values[e];
@@ -136,11 +138,11 @@ typedef struct {
     int64_t pixels, height, width, out_width, kernel_width, n_segments;
 } convolution;
 
-/* Delivers the events of one step. pitch: from one channel of the target to the next. */
-static void push_events(const convolution *c, delivery d, const target *offset, int64_t pitch, number *current)
+/* Delivers the events of one step. pitch: from one channel of the target to the next. Returns the synapses visited. */
+static int64_t push_events(const convolution *c, delivery d, const target *offset, int64_t pitch, number *current)
 {
     const weight *w = c->w;
-    int64_t channel = 0, first_id = 0;
+    int64_t channel = 0, first_id = 0, n_visits = 0;
     for (int64_t e = d.begin; e < d.end; e++) {
         for (; d.ids[e] >= first_id + c->pixels; first_id += c->pixels)
             channel++;
@@ -148,6 +150,7 @@ static void push_events(const convolution *c, delivery d, const target *offset, 
         if (c->place_of[pixel] >= 0) {
             number *here = current + c->place_of[pixel];
             uint64_t j = c->channel_start[channel], end = c->channel_start[channel + 1];
+            n_visits += end - j;
             if (d.values != NULL)
                 for (; j < end; j++)
                     here[offset[j]] += w[j] * d.values[e];
@@ -163,6 +166,7 @@ static void push_events(const convolution *c, delivery d, const target *offset, 
                 const int64_t *k = c->segments + channel * c->n_segments + c->y_tap[r] * c->kernel_width + c->x_tap[q];
                 number *here = current + c->y_to[r] * c->out_width + c->x_to[q];
                 uint64_t j = k[0], end = k[1];
+                n_visits += end - j;
                 if (d.values != NULL)
                     for (; j < end; j++)
                         here[c->out_channels[j] * pitch] += w[j] * d.values[e];
@@ -170,14 +174,16 @@ static void push_events(const convolution *c, delivery d, const target *offset, 
                     add_channels(here, c->out_channels, pitch, w, j, end);
             }
     }
+    return n_visits;
 }
 
 /* source: rows, columns, pool (y, x), width of the kernel. out: channels, height, width. inside: y from, to, x from, to. */
 void push_convolution(array ids, array values, array starts, int64_t first_step, int64_t n_steps, int64_t delay,
                       array source, array out, array row_from, array row_tap, array row_to, array column_from,
                       array column_tap, array column_to, array inside, int64_t lowest, array row_start, array segment,
-                      array out_channels, array offset, array weights, array current)
+                      array out_channels, array offset, array weights, array visits, array current)
 {
+    int64_t *visit = visits.data;
     const int64_t *s = source.data, *o = out.data, *in = inside.data;
     int64_t pixels = s[0] * s[1], plane = o[1] * o[2], pitch = plane + PAD, n = offset.shape[0];
     /* Of each pixel: where its taps begin, if all of them land inside the target; else its pooled row and column. */
@@ -207,12 +213,12 @@ void push_convolution(array ids, array values, array starts, int64_t first_step,
             if (d.current == NULL)
                 break;
             if (!crowded || (d.end - d.begin) * n <= current.shape[2] * segment.shape[0]) {
-                push_events(&c, d, places, plane, d.current);
+                visit[step] += push_events(&c, d, places, plane, d.current);
                 continue;
             }
             for (int64_t i = 0; i < o[0]; i++)
                 memcpy(sums + i * pitch, d.current + i * plane, plane * sizeof *sums);
-            push_events(&c, d, apart, pitch, sums);
+            visit[step] += push_events(&c, d, apart, pitch, sums);
             for (int64_t i = 0; i < o[0]; i++)
                 memcpy(d.current + i * plane, sums + i * pitch, plane * sizeof *sums);
         }
@@ -261,16 +267,20 @@ void multiply_convolution(array numbers, int64_t first_step, int64_t n_steps, in
         }
 }
 
-#ifdef __AVX512DQ__
-enum { LANES = 16 };
+enum { LANES = 16, ABREAST = 4, TILE = 256 }; /* as in neurons.py */
 
+#ifdef __AVX512DQ__
 /* Writes the ids of the neurons that fired from k on; to compress into memory itself is slow on some CPUs. */
-static int64_t list_fired(int32_t *ids, int64_t k, int64_t first, __mmask16 fired)
+static inline int64_t list_fired(int32_t *ids, int64_t k, int64_t first, __mmask16 fired)
 {
     const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     __m512i numbered = _mm512_add_epi32(_mm512_set1_epi32((int32_t)first), lanes);
-    _mm512_storeu_si512(ids + k, _mm512_maskz_compress_epi32(fired, numbered));
-    return k + __builtin_popcount(fired);
+    __m512i packed = _mm512_maskz_compress_epi32(fired, numbered);
+    int n_fired = __builtin_popcount(fired);
+    _mm256_storeu_si256((__m256i *)(ids + k), _mm512_castsi512_si256(packed));
+    if (__builtin_expect(n_fired > LANES / 2, 0))
+        _mm512_storeu_si512(ids + k, packed);
+    return k + n_fired;
 }
 #endif
 
@@ -296,32 +306,105 @@ typedef struct {
     bool has_current, bias_to_membrane, voltage_first, reset_delay;
 } options;
 
-/* n neurons from `first` on that integrate and fire. Returns the new k. */
-static int64_t integrate_float(float *now, const float *bias, float *v, int64_t n, int64_t first, int32_t *ids,
-                               int64_t k, float fire_at, float drop, float leak, float keep)
+/* What the neurons of one sample are advanced with, over a block of steps. current: (ring, n_neurons). */
+typedef struct {
+    void *current, *v;
+    const void *bias;
+    int64_t ring, n_neurons, slot, n_block;
+    int32_t *ids;
+    int64_t *ends; /* of what each step has listed so far */
+} block;
+
+static inline number *current_of(const block *w, int64_t step)
 {
-    int64_t i = 0;
+    int64_t slot = w->slot + step;
+    return (number *)w->current + (slot >= w->ring ? slot - w->ring : slot) * w->n_neurons;
+}
+
+/* Where the steps' currents lie at one place in their pages, a load waits for a store that is not its own: so they are
+ * emptied after all have been read. */
+static void empty_currents(const block *w, int64_t begin, int64_t end)
+{
+    for (int64_t step = 0; step < w->n_block; step++)
+        memset(current_of(w, step) + begin, 0, (end - begin) * sizeof(number));
+}
+
+/* Brings the ids of all steps together. */
+static void close_ranks(const block *w, int64_t *starts)
+{
+    int64_t k = starts[0] = 0;
+    for (int64_t step = 0; step < w->n_block; step++) {
+        int64_t begin = step * w->n_neurons, n = w->ends[step] - begin;
+        memmove(w->ids + k, w->ids + begin, n * sizeof *w->ids);
+        starts[step + 1] = k += n;
+    }
+}
+
 #ifdef __AVX512DQ__
-    __m512 at = _mm512_set1_ps(fire_at), lost = _mm512_set1_ps(drop);
-    __m512 leaks = _mm512_set1_ps(leak), keeps = _mm512_set1_ps(keep);
-    for (; i + LANES <= n; i += LANES) {
-        __m512 drive = _mm512_add_ps(_mm512_loadu_ps(now + i), _mm512_loadu_ps(bias + i));
-        __m512 x = _mm512_add_ps(_mm512_mul_ps(leaks, _mm512_loadu_ps(v + i)), drive);
-        __mmask16 fired = _mm512_cmp_ps_mask(x, at, _CMP_GE_OQ);
-        _mm512_storeu_ps(now + i, _mm512_setzero_ps());
-        _mm512_storeu_ps(v + i, _mm512_mask_sub_ps(x, fired, _mm512_mul_ps(keeps, x), lost));
-        k = list_fired(ids, k, first + i, fired);
+/* `abreast` vectors of neurons from i on, which integrate and fire. Inlined, so that what is constant is known. */
+static inline __attribute__((always_inline)) void advance_floats(const block *w, int64_t i, const int abreast,
+                                                                 const bool leaks, __m512 at, __m512 lost, __m512 leak,
+                                                                 __m512 keep)
+{
+    float *state = (float *)w->v + i;
+    __m512 v[ABREAST], bias[ABREAST];
+#pragma GCC unroll 4
+    for (int n = 0; n < abreast; n++) {
+        v[n] = _mm512_loadu_ps(state + n * LANES);
+        bias[n] = _mm512_loadu_ps((const float *)w->bias + i + n * LANES);
+    }
+    for (int64_t step = 0; step < w->n_block; step++) {
+        const float *now = (const float *)current_of(w, step) + i;
+        int64_t k = w->ends[step];
+#pragma GCC unroll 4
+        for (int n = 0; n < abreast; n++) {
+            __m512 drive = _mm512_add_ps(_mm512_loadu_ps(now + n * LANES), bias[n]);
+            __m512 x = _mm512_add_ps(leaks ? _mm512_mul_ps(leak, v[n]) : v[n], drive);
+            __mmask16 fired = _mm512_cmp_ps_mask(x, at, _CMP_GE_OQ);
+            v[n] = _mm512_mask_sub_ps(x, fired, _mm512_and_ps(keep, x), lost);
+            k = list_fired(w->ids, k, i + n * LANES, fired);
+        }
+        w->ends[step] = k;
+    }
+#pragma GCC unroll 4
+    for (int n = 0; n < abreast; n++)
+        _mm512_storeu_ps(state + n * LANES, v[n]);
+}
+#endif
+
+/* Neurons begin ... end - 1, which integrate and fire. */
+static void integrate_float(const block *w, int64_t begin, int64_t end, float fire_at, float drop, float leak,
+                            float keep)
+{
+    const float *bias = w->bias;
+    float *v = w->v;
+    int64_t i = begin;
+#ifdef __AVX512DQ__
+    __m512 at = _mm512_set1_ps(fire_at), lost = _mm512_set1_ps(drop), leaks = _mm512_set1_ps(leak);
+    __m512 keeps = _mm512_castsi512_ps(_mm512_set1_epi32(keep == 0 ? 0 : -1));
+    for (int64_t whole = end - (end - begin) % LANES; i < whole;) {
+        int64_t first = i, last = least(first + TILE, whole);
+        for (; i + ABREAST * LANES <= last; i += ABREAST * LANES)
+            if (leak == 1)
+                advance_floats(w, i, ABREAST, false, at, lost, leaks, keeps);
+            else
+                advance_floats(w, i, ABREAST, true, at, lost, leaks, keeps);
+        for (; i < last; i += LANES)
+            advance_floats(w, i, 1, true, at, lost, leaks, keeps);
+        empty_currents(w, first, last);
     }
 #endif
-    for (; i < n; i++) {
-        float x = leak * v[i] + (now[i] + bias[i]);
-        now[i] = 0;
-        bool fired = x >= fire_at;
-        v[i] = fired ? keep * x - drop : x;
-        ids[k] = (int32_t)(first + i);
-        k += fired;
+    for (int64_t step = 0; step < w->n_block; step++) {
+        float *now = (float *)current_of(w, step);
+        for (int64_t j = i; j < end; j++) {
+            float x = leak * v[j] + (now[j] + bias[j]);
+            now[j] = 0;
+            bool fired = x >= fire_at;
+            v[j] = fired ? (keep == 0 ? 0 : x) - drop : x;
+            if (fired)
+                w->ids[w->ends[step]++] = (int32_t)j;
+        }
     }
-    return k;
 }
 
 /* Neurons of any kind; no branch on what fires, so that the compiler makes vectors of it. */
@@ -361,20 +444,27 @@ void update_float(array current, int64_t first_step, int64_t n_block, array memb
     const float *ats = fire_at.data, *drops = drop.data, *leaks = leak.data, *decays = decay.data, *bias = biases.data;
     options o = {has_current, bias_to_membrane, voltage_first, reset_delay};
     uint8_t *flags = malloc(size);
+    int64_t *ends = malloc(n_block * sizeof *ends);
     for (int64_t b = 0; b < current.shape[0]; b++) {
         int32_t *id = (int32_t *)ids.data + b * ids.shape[1];
         float *v = (float *)membrane.data + b * n_neurons, *u = (float *)synaptic.data + b * synaptic.shape[1];
         int64_t k = 0, *start = (int64_t *)starts.data + b * starts.shape[1];
+        if (!has_current && !reset_delay) {
+            block w = {(number *)current.data + b * ring * n_neurons, v, bias, ring, n_neurons, first_step % ring,
+                       n_block, id, ends};
+            for (int64_t step = 0; step < n_block; step++)
+                ends[step] = step * n_neurons;
+            for (int64_t g = 0; g < fire_at.shape[0]; g++)
+                integrate_float(&w, g * size, (g + 1) * size, ats[g], drops[g], leaks[g], keep);
+            close_ranks(&w, start);
+            continue;
+        }
         start[0] = 0;
         for (int64_t step = 0; step < n_block; step++) {
             float *now = (float *)current.data + (b * ring + (first_step + step) % ring) * n_neurons;
             for (int64_t g = 0; g < fire_at.shape[0]; g++) {
                 int64_t first = g * size;
                 float at = ats[g], lost = drops[g], *state = v + first;
-                if (!has_current && !reset_delay) {
-                    k = integrate_float(now + first, bias + first, state, size, first, id, k, at, lost, leaks[g], keep);
-                    continue;
-                }
                 advance_float(now + first, bias + first, state, has_current ? u + first : NULL, flags, size, o, at,
                               lost, leaks[g], decays[g], keep);
                 k = list_flags(flags, size, first, id, k);
@@ -383,6 +473,7 @@ void update_float(array current, int64_t first_step, int64_t n_block, array memb
         }
     }
     free(flags);
+    free(ends);
 }
 
 static const int64_t TOP = (1 << 23) - 1, MASK = (1 << 24) - 1;
@@ -390,52 +481,88 @@ static const int64_t TOP = (1 << 23) - 1, MASK = (1 << 24) - 1;
 /* Part of a 24-bit state that is left, in 1/4096, truncated toward zero. */
 static int64_t decayed(int64_t x, int64_t part) { return x >= 0 ? x * part >> 12 : -(-x * part >> 12); }
 
-/* As integrate_float in Loihi's arithmetic. late: the bias is for the membrane. */
-static int64_t integrate_integer(int32_t *now, const int32_t *bias, int32_t *v, int64_t n, int64_t first,
-                                 int32_t *ids, int64_t k, int32_t fire_at, int32_t drop, int32_t leak, int32_t keep,
-                                 bool late)
-{
-    int64_t i = 0;
 #ifdef __AVX512DQ__
-    __m512i at = _mm512_set1_epi32(fire_at), lost = _mm512_set1_epi32(drop), keeps = _mm512_set1_epi32(-keep);
-    __m512i leaks = _mm512_set1_epi32(leak), lates = _mm512_set1_epi32(-late), mask = _mm512_set1_epi32(MASK);
-    __m512i kept = _mm512_set1_epi32(leak == 0 ? 0 : -1), low_bits = _mm512_set1_epi32(4095);
+/* As advance_floats in Loihi's arithmetic. general: neither a leak of 4096 nor a bias for the current. */
+static inline __attribute__((always_inline)) void advance_integers(const block *w, int64_t i, const int abreast,
+                                                                   const bool general, __m512i at, __m512i lost,
+                                                                   __m512i leak, __m512i keep, __m512i late)
+{
+    int32_t *state = (int32_t *)w->v + i;
     __m512i top = _mm512_set1_epi32(TOP), lowest = _mm512_set1_epi32(-TOP), zero = _mm512_setzero_si512();
-    bool general = late || (leak != 0 && leak != 4096);
-    for (; i + LANES <= n; i += LANES) {
-        __m512i current = _mm512_loadu_si512(now + i), given = _mm512_loadu_si512(bias + i);
-        __m512i x = _mm512_loadu_si512(v + i);
-        if (general) { /* 12 bits at a time, so that 32 hold each product */
-            __m512i size = _mm512_abs_epi32(x), high = _mm512_srli_epi32(size, 12);
-            __m512i low = _mm512_mullo_epi32(_mm512_and_si512(size, low_bits), leaks);
-            __m512i left = _mm512_add_epi32(_mm512_mullo_epi32(high, leaks), _mm512_srli_epi32(low, 12));
-            __m512i shift = _mm512_slli_epi32(given, 6);
-            __m512i scaled = _mm512_add_epi32(_mm512_slli_epi32(current, 6), _mm512_andnot_si512(lates, shift));
-            __m512i new = _mm512_sub_epi32(_mm512_and_si512(_mm512_add_epi32(scaled, top), mask), top);
-            x = _mm512_mask_sub_epi32(left, _mm512_movepi32_mask(x), zero, left);
-            x = _mm512_add_epi32(_mm512_add_epi32(x, new), _mm512_and_si512(shift, lates));
-        } else { /* -x wraps into [-2^23, 2^23) where two shifts do */
-            __m512i less = _mm512_slli_epi32(_mm512_sub_epi32(zero, _mm512_add_epi32(current, given)), 14);
-            x = _mm512_sub_epi32(_mm512_and_si512(x, kept), _mm512_srai_epi32(less, 8));
+    __m512i v[ABREAST], bias[ABREAST];
+#pragma GCC unroll 4
+    for (int n = 0; n < abreast; n++) {
+        v[n] = _mm512_loadu_si512(state + n * LANES);
+        bias[n] = _mm512_loadu_si512((const int32_t *)w->bias + i + n * LANES);
+    }
+    for (int64_t step = 0; step < w->n_block; step++) {
+        const int32_t *now = (const int32_t *)current_of(w, step) + i;
+        int64_t k = w->ends[step];
+#pragma GCC unroll 4
+        for (int n = 0; n < abreast; n++) {
+            __m512i current = _mm512_loadu_si512(now + n * LANES), x = v[n];
+            if (general) { /* 12 bits at a time, so that 32 hold each product */
+                __m512i size = _mm512_abs_epi32(x), high = _mm512_srli_epi32(size, 12);
+                __m512i low = _mm512_mullo_epi32(_mm512_and_si512(size, _mm512_set1_epi32(4095)), leak);
+                __m512i left = _mm512_add_epi32(_mm512_mullo_epi32(high, leak), _mm512_srli_epi32(low, 12));
+                __m512i shift = _mm512_slli_epi32(bias[n], 6);
+                __m512i scaled = _mm512_add_epi32(_mm512_slli_epi32(current, 6), _mm512_andnot_si512(late, shift));
+                __m512i wrapped = _mm512_and_si512(_mm512_add_epi32(scaled, top), _mm512_set1_epi32(MASK));
+                x = _mm512_mask_sub_epi32(left, _mm512_movepi32_mask(x), zero, left);
+                x = _mm512_add_epi32(x, _mm512_sub_epi32(wrapped, top));
+                x = _mm512_add_epi32(x, _mm512_and_si512(shift, late));
+            } else { /* -x wraps into [-2^23, 2^23) where two shifts do */
+                __m512i less = _mm512_slli_epi32(_mm512_sub_epi32(_mm512_sub_epi32(zero, bias[n]), current), 14);
+                x = _mm512_sub_epi32(x, _mm512_srai_epi32(less, 8));
+            }
+            x = _mm512_max_epi32(_mm512_min_epi32(x, top), lowest);
+            __mmask16 fired = _mm512_cmpge_epi32_mask(x, at);
+            v[n] = _mm512_mask_sub_epi32(x, fired, _mm512_and_si512(x, keep), lost);
+            k = list_fired(w->ids, k, i + n * LANES, fired);
         }
-        x = _mm512_max_epi32(_mm512_min_epi32(x, top), lowest);
-        __mmask16 fired = _mm512_cmpge_epi32_mask(x, at);
-        _mm512_storeu_si512(now + i, zero);
-        _mm512_storeu_si512(v + i, _mm512_mask_sub_epi32(x, fired, _mm512_and_si512(x, keeps), lost));
-        k = list_fired(ids, k, first + i, fired);
+        w->ends[step] = k;
+    }
+#pragma GCC unroll 4
+    for (int n = 0; n < abreast; n++)
+        _mm512_storeu_si512(state + n * LANES, v[n]);
+}
+#endif
+
+/* As integrate_float in Loihi's arithmetic. late: the bias is for the membrane. */
+static void integrate_integer(const block *w, int64_t begin, int64_t end, int32_t fire_at, int32_t drop, int32_t leak,
+                              int32_t keep, bool late)
+{
+    const int32_t *bias = w->bias;
+    int32_t *v = w->v;
+    int64_t i = begin;
+#ifdef __AVX512DQ__
+    __m512i at = _mm512_set1_epi32(fire_at), lost = _mm512_set1_epi32(drop), leaks = _mm512_set1_epi32(leak);
+    __m512i keeps = _mm512_set1_epi32(-keep), lates = _mm512_set1_epi32(-late);
+    for (int64_t whole = end - (end - begin) % LANES; i < whole;) {
+        int64_t first = i, last = least(first + TILE, whole);
+        for (; i + ABREAST * LANES <= last; i += ABREAST * LANES)
+            if (leak == 4096 && !late)
+                advance_integers(w, i, ABREAST, false, at, lost, leaks, keeps, lates);
+            else
+                advance_integers(w, i, ABREAST, true, at, lost, leaks, keeps, lates);
+        for (; i < last; i += LANES)
+            advance_integers(w, i, 1, true, at, lost, leaks, keeps, lates);
+        empty_currents(w, first, last);
     }
 #endif
-    for (; i < n; i++) {
-        int64_t shift = (int64_t)bias[i] << 6, scaled = ((int64_t)now[i] << 6) + (late ? 0 : shift);
-        int64_t x = decayed(v[i], leak) + ((scaled + TOP) & MASK) - TOP + (late ? shift : 0);
-        now[i] = 0;
-        x = most(least(x, TOP), -TOP);
-        bool fired = x >= fire_at;
-        v[i] = (int32_t)(fired ? keep * x - drop : x);
-        ids[k] = (int32_t)(first + i);
-        k += fired;
+    for (int64_t step = 0; step < w->n_block; step++) {
+        int32_t *now = (int32_t *)current_of(w, step);
+        for (int64_t j = i; j < end; j++) {
+            int64_t shift = (int64_t)bias[j] << 6, scaled = ((int64_t)now[j] << 6) + (late ? 0 : shift);
+            int64_t x = decayed(v[j], leak) + ((scaled + TOP) & MASK) - TOP + (late ? shift : 0);
+            now[j] = 0;
+            x = most(least(x, TOP), -TOP);
+            bool fired = x >= fire_at;
+            v[j] = (int32_t)(fired ? keep * x - drop : x);
+            if (fired)
+                w->ids[w->ends[step]++] = (int32_t)j;
+        }
     }
-    return k;
 }
 
 static void advance_integer(int32_t *restrict now, const int32_t *restrict bias, int32_t *restrict v,
@@ -477,21 +604,27 @@ void update_integer(array current, int64_t first_step, int64_t n_block, array me
     const int32_t *bias = biases.data;
     options o = {has_current, bias_to_membrane, voltage_first, reset_delay};
     uint8_t *flags = malloc(size);
+    int64_t *ends = malloc(n_block * sizeof *ends);
     for (int64_t b = 0; b < current.shape[0]; b++) {
         int32_t *id = (int32_t *)ids.data + b * ids.shape[1];
         int32_t *v = (int32_t *)membrane.data + b * n_neurons, *u = (int32_t *)synaptic.data + b * synaptic.shape[1];
         int64_t k = 0, *start = (int64_t *)starts.data + b * starts.shape[1];
+        if (!has_current && !reset_delay) {
+            block w = {(number *)current.data + b * ring * n_neurons, v, bias, ring, n_neurons, first_step % ring,
+                       n_block, id, ends};
+            for (int64_t step = 0; step < n_block; step++)
+                ends[step] = step * n_neurons;
+            for (int64_t g = 0; g < fire_at.shape[0]; g++)
+                integrate_integer(&w, g * size, (g + 1) * size, ats[g], drops[g], leaks[g], keep, bias_to_membrane);
+            close_ranks(&w, start);
+            continue;
+        }
         start[0] = 0;
         for (int64_t step = 0; step < n_block; step++) {
             int32_t *now = (int32_t *)current.data + (b * ring + (first_step + step) % ring) * n_neurons;
             for (int64_t g = 0; g < fire_at.shape[0]; g++) {
                 int64_t first = g * size;
                 int32_t at = ats[g], lost = drops[g], *state = v + first;
-                if (!has_current && !reset_delay) {
-                    k = integrate_integer(now + first, bias + first, state, size, first, id, k, at, lost, leaks[g],
-                                          keep, bias_to_membrane);
-                    continue;
-                }
                 advance_integer(now + first, bias + first, state, has_current ? u + first : NULL, flags, size, o, at,
                                 lost, leaks[g], decays[g], keep);
                 k = list_flags(flags, size, first, id, k);
@@ -500,4 +633,5 @@ void update_integer(array current, int64_t first_step, int64_t n_block, array me
         }
     }
     free(flags);
+    free(ends);
 }

@@ -38,10 +38,11 @@ def pushed(q: ProjectionPlan, layer: str, spikes: np.ndarray, n_targets: int, nu
     ids, starts = np.empty((n, n_steps * n_neurons), np.int32), np.empty((n, n_steps + 1), np.int64)
     kernels.list_spikes(np.ascontiguousarray(spikes), ids, starts)
     current = np.zeros((n, n_steps, n_targets), number)
-    arguments = (ids, np.empty((n, 0), number), starts, 0, n_steps, q.delay, *q.arguments, current)
-    visits = int((spikes.sum(axis=(0, 1), dtype=np.int64) * q.fan_out).sum())
+    visits = np.zeros(n_steps, np.int64)
+    arguments = (ids, np.empty((n, 0), number), starts, 0, n_steps, q.delay, *q.arguments, visits, current)
+    n_visits = int((spikes.sum(axis=(0, 1), dtype=np.int64) * q.fan_out).sum())
     types = (q.arguments[-2].dtype, q.arguments[-1].dtype, number)
-    return Case(q.kernel.__name__, layer, arguments, (len(arguments) - 1,), visits, types)
+    return Case(q.kernel.__name__, layer, arguments, (len(arguments) - 2, len(arguments) - 1), n_visits, types)
 
 
 def layers(graph: SynapticGraph, x: np.ndarray, chosen: dict[str, int], words: str) -> Iterator[Case]:
@@ -87,10 +88,12 @@ def recurrent(n_neurons: int, fan_out: int, weight: type) -> Case:
     kernels.list_spikes(spikes, ids, emitted)
     rows = (np.empty(0, np.int32), starts[:-1], starts[1:], targets, weights)
     current = np.zeros((1, 2, n_neurons), number)
-    arguments = (ids, np.empty((1, 0), number), emitted, 0, W3_STEPS + 1, 1, *rows, current)
-    visits = int(np.diff(starts)[ids[0, : emitted[0, -1]]].sum())
+    visits = np.zeros(W3_STEPS, np.int64)
+    arguments = (ids, np.empty((1, 0), number), emitted, 0, W3_STEPS + 1, 1, *rows, visits, current)
+    n_visits = int(np.diff(starts)[ids[0, : emitted[0, -1]]].sum())
     layer = f"W3, {n_neurons:,} x {fan_out:,}, {weights.dtype}"
-    return Case("push_csr", layer, arguments, (len(arguments) - 1,), visits, (targets.dtype, weights.dtype, number))
+    changed, types = (len(arguments) - 2, len(arguments) - 1), (targets.dtype, weights.dtype, number)
+    return Case("push_csr", layer, arguments, changed, n_visits, types)
 
 
 def updated(

@@ -16,7 +16,8 @@ def aligned_zeros(shape: tuple[int, ...], dtype: type[Any]) -> Array:
     n_bytes = prod(shape) * np.dtype(dtype).itemsize
     memory = np.zeros(n_bytes + LINE, np.uint8)
     begin = -memory.ctypes.data % LINE
-    return memory[begin : begin + n_bytes].view(dtype).reshape(shape)
+    zeros: Array = memory[begin : begin + n_bytes].view(dtype).reshape(shape)
+    return zeros
 
 
 class Buffers:

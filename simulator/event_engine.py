@@ -18,10 +18,7 @@ from .buffers import Buffers
 from .counting import Counter
 from .crew import Crew
 from .kernels import LANES, count_spikes, count_visits, list_events, list_spikes, spread_events
-from .plan import Plan, PopulationPlan, ProjectionPlan, block_steps
-
-WORTH_SHARING = 400_000  # synapses to visit, from which threads share them
-RATE = 0.01  # at which neurons are supposed to fire where nobody has counted yet
+from .plan import WORTH_SHARING, Plan, PopulationPlan, ProjectionPlan, block_steps
 
 
 @dataclass(eq=False)
@@ -73,8 +70,7 @@ class EventEngine:
             buffers = Buffers()
         constant = constant and self.plan.input_is_immediate
         with Crew(self.threads) as crew:
-            n_at_once = 1 if graph.is_recurrent else n_samples * n_steps
-            if self.plan.most_to_share * n_at_once * RATE >= WORTH_SHARING:
+            if self.plan.is_worth_sharing:
                 crew.call()
             run = _EventRun(self.plan, inputs, constant, self.names, crew, buffers)
             run.run()
@@ -223,26 +219,44 @@ class _EventRun:
         return events
 
     def _push(self, q: ProjectionPlan, steps: slice, events: _Events) -> None:
-        target = self.plan.population(q.target)
-        current = self._current_of(target)
-        to_push = (events.ids, events.values, events.starts, steps.start, self.n_steps)
-        n_events = int(events.starts[:, -1].sum())
-        if events.dense is not None and q.push_all(events.dense, steps.start, self.n_steps, current):
-            pass
-        elif q.can_share and self.crew.is_called and n_events * q.mean_fan_out >= WORTH_SHARING:
-            n_parts, n_targets = self.crew.size, target.n_neurons
-            self.crew.share(lambda part, *_: q.push_part(part, n_parts, n_targets, to_push, current), n_parts)
-        else:
-            q.push(*to_push, current)
+        current = self._current_of(self.plan.population(q.target))
         visits = self.counter.visits[q.index, steps]
-        if q.same_fan_out is not None and not self.constant:
-            count_spikes(events.starts, visits, q.same_fan_out)
-        elif self.constant and q.source == self.plan.graph.input.name:
+        constant = self.constant and q.source == self.plan.graph.input.name
+        pushed, n_pushed = visits[:1] if constant else visits, 0
+        if events.dense is None or not q.push_all(events.dense, steps.start, self.n_steps, current):
+            self._push_events(q, steps.start, events, pushed, current)
+            n_pushed = max(0, self.n_steps - q.delay - steps.start)  # what arrives later, no kernel has seen
+        if n_pushed < len(pushed):
+            count_visits(events.ids, events.starts, n_pushed, q.fan_out, pushed)
+        if constant:
             current[:, 1:] = current[:, :1]
-            count_visits(events.ids, events.starts, q.narrow_fan_out, visits[:1])
-            visits[1:] += visits[:1]
+            visits[1:] = visits[0]
+
+    def _push_events(self, q: ProjectionPlan, first_step: int, events: _Events, visits: Array, current: Array) -> None:
+        """Threads share the steps, or the targets of a single one; what they count, each has for itself."""
+        ids, values, starts = events.ids, events.values, events.starts
+        n_parts, n_block = self.crew.size, len(visits)
+        n_visits = starts[0, -1] * q.mean_fan_out if self.crew.is_called and self.n == 1 else 0.0
+        if n_visits >= WORTH_SHARING and q.can_share_steps and n_block >= n_parts:
+            edges = np.searchsorted(starts[0], np.arange(n_parts + 1) * starts[0, -1] // n_parts)
+            edges[-1] = n_block
+
+            def push_steps(part: int, *_: int) -> None:
+                a, b = edges[part : part + 2]
+                q.push(ids, values, starts[:, a : b + 1], first_step + a, self.n_steps, visits[a:b], current)
+
+            self.crew.share(push_steps, n_parts)
+        elif n_visits >= WORTH_SHARING and q.can_share_targets:
+            by_part = np.zeros((n_parts, n_block), np.int64)
+            n_targets, to_push = current.shape[-1], (ids, values, starts, first_step, self.n_steps)
+
+            def push_targets(part: int, *_: int) -> None:
+                q.push_part(part, n_parts, n_targets, to_push, by_part[part], current)
+
+            self.crew.share(push_targets, n_parts)
+            visits += by_part.sum(axis=0)
         else:
-            count_visits(events.ids, events.starts, q.narrow_fan_out, visits)
+            q.push(ids, values, starts, first_step, self.n_steps, visits, current)
 
     def _count_spikes(self, p: PopulationPlan, steps: slice, events: _Events) -> None:
         spikes = self.counter.spikes[self.plan.row(p.name), steps]

@@ -19,7 +19,6 @@ from ..compiler import (
     SharedCsr,
     SynapticGraph,
     broadcast,
-    index_dtype,
     pooled_shape,
 )
 from ..hwmodels import EVENT_NAMES, EventCounts, neuron_events, synapse_events
@@ -39,6 +38,8 @@ from .kernels import (
 Number = np.float32 | np.int16 | np.int32 | np.int64 | np.uint8
 BLOCK_BYTES = 512 << 10  # of currents that populations before a cycle may fill ahead of it: they stay in the cache
 MOST_BLOCK_STEPS = 16
+WORTH_SHARING = 400_000  # synapses to visit, from which threads share them
+RATE = 0.02  # at which neurons are supposed to fire where nobody has counted yet
 KEEP = {"subtract": 1, "zero": 0, "none": 1}
 
 
@@ -68,8 +69,13 @@ class ProjectionPlan:
         return bool(self.multiply)
 
     @property
-    def can_share(self) -> bool:
-        """True if threads can each serve some of the targets."""
+    def can_share_steps(self) -> bool:
+        """True if what threads push of different steps meets nowhere."""
+        return self.kernel is not push_csr_delayed
+
+    @property
+    def can_share_targets(self) -> bool:
+        """True if threads can each serve some of the targets, in one step."""
         return self.kernel is push_csr
 
     @cached_property
@@ -77,23 +83,13 @@ class ProjectionPlan:
         """Synapses that an event visits, as a mean over neurons."""
         return float(self.fan_out.mean()) if self.fan_out.size else 0.0
 
-    @cached_property
-    def narrow_fan_out(self) -> Array:
-        """In as few bytes as hold it: it is looked up for every event, and the cache has better to hold."""
-        narrow: Array = self.fan_out.astype(index_dtype(int(self.fan_out.max(initial=0)) + 1))
-        return narrow
-
-    @cached_property
-    def same_fan_out(self) -> int | None:
-        """What every event visits, if all visit as many."""
-        same = self.fan_out.size and (self.fan_out == self.fan_out[0]).all()
-        return int(self.fan_out[0]) if same else None
-
-    def push_part(self, part: int, n_parts: int, n_targets: int, events: tuple[Any, ...], current: Array) -> None:
+    def push_part(
+        self, part: int, n_parts: int, n_targets: int, events: tuple[Any, ...], visits: Array, current: Array
+    ) -> None:
         """As `push`, to one of the equal parts of the targets."""
         row_of, _, _, targets, weights = self.arguments
         begin, end = (self._edge(k, n_parts, n_targets) for k in (part, part + 1))
-        self.kernel(*events, self.delay, row_of, begin, end, targets, weights, current)
+        self.kernel(*events, self.delay, row_of, begin, end, targets, weights, visits, current)
 
     def _edge(self, part: int, n_parts: int, n_targets: int) -> Array:
         """Where each row's synapses into a part of the targets begin; found once."""
@@ -106,9 +102,11 @@ class ProjectionPlan:
             self._edges[part, n_parts] = edge
         return self._edges[part, n_parts]
 
-    def push(self, ids: Array, values: Array, starts: Array, first_step: int, n_steps: int, current: Array) -> None:
-        """Add a block of events to the target's currents."""
-        self.kernel(ids, values, starts, first_step, n_steps, self.delay, *self.arguments, current)
+    def push(
+        self, ids: Array, values: Array, starts: Array, first_step: int, n_steps: int, visits: Array, current: Array
+    ) -> None:
+        """Add a block of events to the target's currents, and to visits (n_block,) the synapses that they visit."""
+        self.kernel(ids, values, starts, first_step, n_steps, self.delay, *self.arguments, visits, current)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -233,9 +231,11 @@ class Plan:
         return tuple(_layer(self.graph, p.name) for p in self.graph.populations)
 
     @cached_property
-    def most_to_share(self) -> int:
-        """Synapses of the largest projection that threads can share."""
-        return max((int(q.fan_out.sum()) for q in self.projections if q.can_share), default=0)
+    def is_worth_sharing(self) -> bool:
+        """True if threads may be expected to share a push of one sample."""
+        n_steps = 1 if self.graph.is_recurrent else self.n_steps
+        shared = (q for q in self.projections if (q.can_share_targets if n_steps == 1 else q.can_share_steps))
+        return bool(max((q.fan_out.sum() for q in shared), default=0) * n_steps * RATE >= WORTH_SHARING)
 
     @cached_property
     def groups(self) -> tuple[tuple[tuple[PopulationPlan, ...], bool], ...]:

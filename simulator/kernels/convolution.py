@@ -26,12 +26,14 @@ def _push_events(
     ids, values, place_of, y_of, x_of, out_w, kernel_width, reach, row_start, segment, out_channels, offset, weights,
     pitch, target,
 ):  # fmt: skip
-    """Deliver the events of one step. place_of, y_of, x_of: by pixel. pitch: from channel to channel of the target."""
+    """Deliver the events of one step. place_of, y_of, x_of: by pixel. pitch: from channel to channel of the target.
+    Returns how many synapses they go through.
+    """
     row_from, row_tap, row_to, column_from, column_tap, column_to = reach
     pixels, height, width = y_of.size, row_from.size - 1, column_from.size - 1
     one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
     pitch = np.uint64(pitch)
-    channel, first_id = np.uint64(0), np.int64(0)
+    channel, first_id, n_visits = np.uint64(0), np.int64(0), np.uint64(0)
     for e in range(ids.size):
         while ids[e] >= first_id + pixels:
             channel, first_id = channel + one, first_id + pixels
@@ -39,6 +41,7 @@ def _push_events(
         if place_of[pixel] >= 0:
             at = np.uint64(place_of[pixel])
             j, end = np.uint64(row_start[channel]), np.uint64(row_start[channel + one])
+            n_visits += end - j
             if values.size:
                 for i in range(j, end):
                     target[at + offset[i]] += weights[i] * values[e]
@@ -67,6 +70,7 @@ def _push_events(
             for q in range(np.uint64(column_from[x]), np.uint64(column_from[x + one])):
                 k, at = np.uint64(first_k + column_tap[q]), np.uint64(row + column_to[q])
                 j, end = np.uint64(segment[channel, k]), np.uint64(segment[channel, k + one])
+                n_visits += end - j
                 if values.size:
                     for i in range(j, end):
                         target[at + np.uint64(out_channels[i]) * pitch] += weights[i] * values[e]
@@ -88,14 +92,15 @@ def _push_events(
                 while j < end:
                     target[at + np.uint64(out_channels[j]) * pitch] += weights[j]
                     j += one
+    return np.int64(n_visits)
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def push_convolution(
     ids, values, starts, first_step, n_steps, delay, source, out_shape, reach, inside, lowest, row_start, segment,
-    out_channels, offset, weights, current,
+    out_channels, offset, weights, visits, current,
 ):  # fmt: skip
-    """Deliver a block of events to steps t + delay.
+    """Deliver a block of events to steps t + delay, and add to visits (n_block,) how many synapses they go through.
 
     source: rows and columns of source pixels, how many make a pooled pixel, each (y, x), and the kernel's width.
     out_shape (3,): channels, height, width.
@@ -135,10 +140,10 @@ def push_convolution(
             synapses = (out_w, kernel_width, reach, row_start, segment, out_channels)
             if crowded and (last - first) * offset.size > n_targets * segment.shape[0]:
                 _copy_planes(target, plane, sums, pitch, n_channels, plane)
-                _push_events(*events, *synapses, apart, weights, pitch, sums)
+                visits[step] += _push_events(*events, *synapses, apart, weights, pitch, sums)
                 _copy_planes(sums, pitch, target, plane, n_channels, plane)
             else:
-                _push_events(*events, *synapses, offset, weights, plane, target)
+                visits[step] += _push_events(*events, *synapses, offset, weights, plane, target)
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")

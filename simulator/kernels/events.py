@@ -87,17 +87,15 @@ def count_spikes(starts, spikes, each):
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def count_visits(ids, starts, fan_out, visits):
-    """Add the synapses that the events of each step visit, over all samples, to visits (n_block,) int64.
+def count_visits(ids, starts, first, fan_out, visits):
+    """Add the synapses that the events of each step from `first` on visit, over all samples, to visits (n_block,).
 
-    fan_out: (n_pre,) unsigned.
+    For events that no kernel goes through one by one. fan_out: (n_pre,) int64.
     """
     for b in range(len(starts)):
-        for step in range(visits.size):
-            n = np.int64(0)
+        for step in range(first, visits.size):
             for e in range(starts[b, step], starts[b, step + 1]):
-                n += np.int64(fan_out[ids[b, e]])
-            visits[step] += n
+                visits[step] += fan_out[ids[b, e]]
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")

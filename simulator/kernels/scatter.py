@@ -46,8 +46,10 @@ def _add_four(target, targets, weights, j):
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start, row_end, targets, weights, current):
-    """Deliver a block of events to steps t + delay.
+def push_csr(
+    ids, values, starts, first_step, n_steps, delay, row_of, row_start, row_end, targets, weights, visits, current
+):  # fmt: skip
+    """Deliver a block of events to steps t + delay, and add to visits (n_block,) how many synapses they go through.
 
     row_of: (n_pre,) row of each source neuron or -1; empty: its id. row_start, row_end: (n_rows,).
     """
@@ -60,7 +62,7 @@ def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start,
             if arrival >= n_steps:
                 break
             target = current[b, arrival % ring]
-            last = starts[b, step + 1]
+            last, n_visits = starts[b, step + 1], np.uint64(0)
             for e in range(starts[b, step], last):
                 row = ids[b, e]
                 if far and e + EVENTS_AHEAD < last:
@@ -72,6 +74,7 @@ def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start,
                         continue
                 j = np.uint64(row_start[row])
                 end = np.uint64(row_end[row])
+                n_visits += end - j
                 if values.shape[1]:
                     value = values[b, e]
                     while j < end:
@@ -108,6 +111,7 @@ def push_csr(ids, values, starts, first_step, n_steps, delay, row_of, row_start,
                 while j < end:
                     target[targets[j]] += weights[j]
                     j += one
+            visits[step] += np.int64(n_visits)
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
@@ -126,19 +130,22 @@ def split_rows(row_start, targets, first_target, edges):
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def push_csr_delayed(
-    ids, values, starts, first_step, n_steps, delay, row_of, row_start, targets, weights, delays, current
-):
+    ids, values, starts, first_step, n_steps, delay, row_of, row_start, targets, weights, delays, visits, current
+):  # fmt: skip
     """As push_csr, each synapse with a delay of its own on top of `delay`."""
     n_samples, ring, _ = current.shape
     for b in range(n_samples):
         for step in range(starts.shape[1] - 1):
-            t = first_step + step + delay
+            t, n_visits = first_step + step + delay, np.int64(0)
+            if t >= n_steps:
+                break
             for e in range(starts[b, step], starts[b, step + 1]):
                 row = ids[b, e]
                 if row_of.size:
                     row = row_of[row]
                     if row < 0:
                         continue
+                n_visits += row_start[row + 1] - row_start[row]
                 for j in range(row_start[row], row_start[row + 1]):
                     arrival = t + np.int64(delays[j])
                     if arrival < n_steps:
@@ -146,3 +153,4 @@ def push_csr_delayed(
                             current[b, arrival % ring, targets[j]] += weights[j] * values[b, e]
                         else:
                             current[b, arrival % ring, targets[j]] += weights[j]
+            visits[step] += n_visits
