@@ -1,7 +1,8 @@
-"""Arrays that are used again, block after block: new memory costs a page fault for every 4 KiB of it."""
+"""Arrays that are used again: new memory costs a page fault for every 4 KiB of it."""
 
 from collections import defaultdict
 from math import prod
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def aligned_zeros(shape: tuple[int, ...], dtype: type[Any]) -> Array:
 
 
 class Buffers:
-    """Final. What one thread has for itself while it runs a block, and leaves to whoever runs the next one."""
+    """Final. Arrays that are given back by who has done with them, for whoever needs such a one next."""
 
     def __init__(self) -> None:
         self._zeros: defaultdict[object, list[Array]] = defaultdict(list)
@@ -44,3 +45,24 @@ class Buffers:
     def give(self, array: Array) -> None:
         """Take back what `empty` has given."""
         self._any[array.shape, array.dtype].append(array)
+
+
+class Spares:
+    """Final. What runs leave behind for the next one of their kind: of the two latest kinds. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._of: dict[object, list[Any]] = {}
+
+    def take(self, kind: object) -> Any:
+        """Something of that kind, or None."""
+        with self._lock:
+            found = self._of.get(kind)
+            return found.pop() if found else None
+
+    def give(self, kind: object, spare: object) -> None:
+        """Leave something for the next one."""
+        with self._lock:
+            self._of.setdefault(kind, []).append(spare)
+            if len(self._of) > 2:
+                del self._of[next(iter(self._of))]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from graphlib import TopologicalSorter
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from ..compiler import (
 )
 from ..hwmodels import EVENT_NAMES, EventCounts, neuron_events, synapse_events
 from .activity import Layer
-from .buffers import Buffers
+from .buffers import Spares
 from .kernels import (
     LANES,
     multiply_convolution,
@@ -133,7 +132,7 @@ class PopulationPlan:
         """Number of neurons."""
         return len(self.bias)
 
-    @property
+    @cached_property
     def number(self) -> type[Number]:
         """Of its current and of the values that it emits.
 
@@ -169,21 +168,21 @@ class PopulationPlan:
         return self.neuron is not None and self.neuron.has_current
 
     def update(
-        self, current: Array, first_step: int, n_block: int, state: tuple[Array, Array], ids: Array, starts: Array
+        self, current: Array, first_step: int, n_block: int, v: Array, u: Array, ids: Array, starts: Array
     ) -> None:
         """Advance the neurons by a block of steps and list their spikes."""
         kernel: Any = update_integer if self.integer else update_float
-        kernel(current, first_step, n_block, *state, *self.coefficients, ids, starts)
+        kernel(current, first_step, n_block, v, u, *self.coefficients, ids, starts)
 
-    def integrate(self, current: Array, state: tuple[Array, Array]) -> Array:
+    def integrate(self, current: Array, v: Array, u: Array) -> Array:
         """(n, n_block, n_neurons) membranes of a readout, which never spikes: `update` with nothing to fire at."""
         n, n_block, _ = current.shape
         seen = np.empty_like(current)
         ids = np.empty((n, self.n_neurons + LANES), np.int32)
         starts = np.empty((n, 2), np.int64)
         for step in range(n_block):
-            self.update(np.ascontiguousarray(current[:, step : step + 1]), 0, 1, state, ids, starts)
-            seen[:, step] = state[0]
+            self.update(np.ascontiguousarray(current[:, step : step + 1]), 0, 1, v, u, ids, starts)
+            seen[:, step] = v
         return seen
 
 
@@ -196,7 +195,7 @@ class Plan:
     projections: tuple[ProjectionPlan, ...]
     n_steps: int
     loaded: set[tuple[str, ...]] = field(default_factory=set)  # what was recorded when kernels were loaded for it
-    spare: SimpleQueue[Buffers] = field(default_factory=SimpleQueue)  # of blocks that are done
+    spare: Spares = field(default_factory=Spares)  # cells of blocks that are done, by samples and steps
 
     def population(self, name: str) -> PopulationPlan:
         """By name."""
