@@ -24,9 +24,11 @@ class Counter:
 
     def counts(self, n_samples: int) -> Array:
         """(n_layers, T, len(EVENT_NAMES)) int64 of so many samples: every neuron is updated in each step of each."""
-        spikes, visits = (a.reshape(len(a), -1, self.plan.n_steps).sum(axis=1) for a in (self.spikes, self.visits))
-        billed = visits[:, :, None] * self.plan.per_visit[:, None, :]
-        counts = np.repeat(n_samples * self.plan.per_step[:, None, :], self.plan.n_steps, axis=1)
+        plan, spikes, visits = self.plan, self.spikes, self.visits
+        if spikes.shape[1] > plan.n_steps:
+            spikes, visits = (a.reshape(len(a), -1, plan.n_steps).sum(axis=1) for a in (spikes, visits))
+        billed = visits[:, :, None] * plan.per_visit[:, None, :]
+        counts: Array = (plan.leads_into @ billed.reshape(len(billed), -1)).reshape(len(spikes), *billed.shape[1:])
+        counts += n_samples * plan.per_step[:, None, :]
         counts[:, :, SPIKES] += spikes
-        np.add.at(counts, self.plan.target_rows, billed)
         return counts

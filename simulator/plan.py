@@ -220,9 +220,11 @@ class Plan:
         return np.stack([p.per_step for p in self.populations])
 
     @cached_property
-    def target_rows(self) -> Array:
-        """(n_projections,) position of the population that each leads into."""
-        return np.array([self.row(q.target) for q in self.projections], np.int64)
+    def leads_into(self) -> Array:
+        """(n_populations, n_projections) 1 where a projection leads into a population."""
+        targets = np.array([self.row(q.target) for q in self.projections], np.int64)
+        leads: Array = (np.arange(len(self.populations))[:, None] == targets).astype(np.int64)
+        return leads
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

@@ -5,9 +5,10 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-FETCHED_AHEAD = np.uint64(128)  # synapses
-EVENTS_AHEAD = 4
-NEAR_BYTES = 1 << 20  # of synapses that a core's own cache holds
+FETCHED_AHEAD = np.uint64(192)  # synapses
+EVENTS_AHEAD = 16
+NEAR_BYTES = 1 << 20  # of synapses that a core's own cache holds; and so many lie in its first one:
+NEAREST_BYTES = 1 << 14
 
 
 @intrinsic
@@ -55,7 +56,9 @@ def push_csr(
     """
     n_samples, ring, _ = current.shape
     one, four, sixteen = np.uint64(1), np.uint64(4), np.uint64(16)
-    far = row_start.size * 8 + targets.size * (targets.itemsize + weights.itemsize) > NEAR_BYTES
+    n_bytes = row_start.size * 8 + targets.size * (targets.itemsize + weights.itemsize)
+    far, nearest = n_bytes > NEAR_BYTES, targets.size * (targets.itemsize + weights.itemsize) <= NEAREST_BYTES
+    many_rows = row_start.size * 8 > 4 * NEAREST_BYTES
     for b in range(n_samples):
         for step in range(starts.shape[1] - 1):
             arrival = first_step + step + delay
@@ -65,9 +68,13 @@ def push_csr(
             last, n_visits = starts[b, step + 1], np.uint64(0)
             for e in range(starts[b, step], last):
                 row = ids[b, e]
-                if far and e + EVENTS_AHEAD < last:
+                if many_rows and e + EVENTS_AHEAD < last:
                     _prefetch(row_start, np.int64(ids[b, e + EVENTS_AHEAD]))
                     _prefetch(row_end, np.int64(ids[b, e + EVENTS_AHEAD]))
+                    if far and not row_of.size:
+                        soon = np.int64(row_start[ids[b, e + EVENTS_AHEAD // 2]])
+                        _prefetch(targets, soon)
+                        _prefetch(weights, soon)
                 if row_of.size:
                     row = row_of[row]
                     if row < 0:
@@ -83,7 +90,9 @@ def push_csr(
                     continue
                 # Rows lie apart in memory: while one is read, its lines ahead, then those of the next, are fetched.
                 next_row = np.uint64(row_start[ids[b, e + 1]]) if e + 1 < last and not row_of.size else j
-                if end - j < FETCHED_AHEAD and not far:
+                if nearest:
+                    pass
+                elif end - j < FETCHED_AHEAD and not far:
                     for i in range(0, 64, 16):
                         _prefetch(targets, np.int64(next_row) + i)
                         _prefetch(weights, np.int64(next_row) + i)
