@@ -2,15 +2,20 @@
 
     python benchmarks/counting.py [--rounds N] [--threads N] [--out FILE.md]
 
-Nobody can switch counting off but this script, which puts functions that do nothing in the place of those that count.
+Nobody can switch counting off but this script, which puts functions that do nothing in the place of those that count,
+and pushes that were compiled without the lines that count in the place of the others.
 """
 
 import argparse
+import inspect
+import re
 import statistics
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -20,15 +25,34 @@ from workloads import quantized, w2
 from gossamer.compiler import SynapticGraph
 from gossamer.hwmodels import EVENT_NAMES
 from gossamer.simulator import counting, event_engine, simulate
-from gossamer.simulator.kernels import bits, planes
+from gossamer.simulator.kernels import bits, convolution, planes, scatter
+from gossamer.simulator.plan import plan_graph
 
 SPARSITIES = (0.9, 0.95, 0.99)
 
 
+def without_counting(module: ModuleType, name: str) -> Any:
+    """A kernel compiled from its module's source, but for the sums of visits."""
+    source, n_lines = re.subn(r"\n *n_visits \+= .*", "", inspect.getsource(module))
+    assert n_lines
+    namespace = dict(vars(module))
+    exec(source.replace("cache=True, ", ""), namespace)
+    return namespace[name]
+
+
+UNCOUNTED = {
+    kernel: without_counting(module, kernel.__name__)
+    for module, kernel in ((scatter, scatter.push_csr), (convolution, convolution.push_convolution))
+}
+
+
 @contextmanager
-def uncounted() -> Iterator[None]:
+def uncounted(graph: SynapticGraph) -> Iterator[None]:
     """Within, no engine counts: every count is 0."""
     with ExitStack() as patches:
+        for q in plan_graph(graph, graph.n_steps).projections:  # which are frozen
+            patches.callback(object.__setattr__, q, "kernel", q.kernel)
+            object.__setattr__(q, "kernel", UNCOUNTED[q.kernel])
         for owner, name in (
             (event_engine, "count_spikes"), (event_engine, "count_visits"), (bits, "count"), (planes, "count_numbers")
         ):  # fmt: skip
@@ -44,10 +68,12 @@ def _zeros(counter: counting.Counter, n_samples: int) -> np.ndarray:
 def measure(graph: SynapticGraph, x: np.ndarray, engine: str, rounds: int, threads: int) -> tuple[list[float], ...]:
     """Seconds per sample with counting and without, round by round."""
     rng, seconds = np.random.default_rng(len(x)), ([], [])
-    simulate(graph, x, threads=threads, engine=engine)
+    for off in (False, True):  # compiles, too
+        with uncounted(graph) if off else ExitStack():
+            simulate(graph, x, threads=threads, engine=engine)
     for _ in range(rounds):
         for off in rng.permutation(2):
-            with uncounted() if off else ExitStack():
+            with uncounted(graph) if off else ExitStack():
                 started = time.perf_counter()
                 run = simulate(graph, x, threads=threads, engine=engine)
                 seconds[off].append((time.perf_counter() - started) / len(x))

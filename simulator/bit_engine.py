@@ -60,9 +60,10 @@ class BitEngine:
                 crew.call()
             run = _BitRun(memory, inputs, constant, crew)
             run.run()
+            counts = run.count()
         output = graph[graph.output]
         block = Block(
-            counts=run.count(),
+            counts=counts,
             readout=run.emitted(output, self.plan.plan.population(output.name).number),
             spikes={name: self._recorded(run, name) for name in self.names},
         )
@@ -121,9 +122,15 @@ class _BitRun:
         """The counts of the block."""
         count: Any = bits.count
         counter, n_all = Counter(self.plan.plan, self.plan.n_steps), self.plan.n_chunks * bits.STEPS
-        spikes = np.zeros((len(counter.spikes), n_all), np.int64)
-        visits = np.zeros((len(counter.visits), n_all), np.int64)
-        count(self.memory.data, self.n, *self.memory.counting, spikes, visits)
+        n_parts = self.crew.size if self.crew.is_called else 1
+        tables, (_, *others) = self.memory.tables(n_parts), self.memory.counting
+        by_part = [np.zeros((n_parts, len(a), n_all), np.int64) for a in (counter.spikes, counter.visits)]
+
+        def count_part(part: int, *_: int) -> None:
+            count(self.memory.data, self.n, tables[part], *others, *(a[part] for a in by_part))
+
+        self.crew.share(count_part, n_parts)
+        spikes, visits = (a.sum(axis=0) for a in by_part)
         for row, p in enumerate(self.plan.plan.populations):
             if p.name in self.numbers and p.kind != "readout":
                 planes.count_numbers(self.numbers[p.name], *p.fan_outs, spikes[row, : self.plan.n_steps], visits)

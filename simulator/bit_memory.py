@@ -33,6 +33,7 @@ class BitMemory:
         self.first: dict[str, int] = {}
         self._laid: dict[tuple[object, ...], int] = {}
         self.works: dict[tuple[str, int], Work] = {}
+        self._tables: dict[int, list[Array]] = {}
         self._scratch: dict[tuple[int, type, type], tuple[Array, Array, Array]] = {}
         # Tiles are read beyond what is output: nothing depends on it, but it must be there.
         n, overhang = 0, bits.MOST_BYTES
@@ -105,6 +106,16 @@ class BitMemory:
             np.concatenate([nothing, *place]),
             np.concatenate([nothing, *weight]),
         )
+
+    def tables(self, n_parts: int) -> list[Array]:
+        """The first of the arguments `counting`, parted so that each takes about as long."""
+        if n_parts not in self._tables:
+            table, start = self.counting[0], self.counting[3]
+            extra = [start[first + n] - start[first] for *_, n, _, _, first in table.tolist()]
+            cost = np.cumsum(table[:, 3] * table[:, 4] // 8 + np.array(extra, np.int64) * (self.n_samples + 1))
+            edges = np.searchsorted(cost, (cost[-1] if len(cost) else 0) * np.arange(1, n_parts) // n_parts)
+            self._tables[n_parts] = np.split(table, edges)
+        return self._tables[n_parts]
 
     def scratch(self, part: int, target: Target) -> tuple[Array, Array, Array]:
         """(sums, membranes, bytes) of a tile, for one of the threads that share a target."""

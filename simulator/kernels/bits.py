@@ -17,6 +17,7 @@ Each has a twin in plain Numba (`plain_...`), which tests hold against it.
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 STEPS = 8  # in a byte
@@ -212,48 +213,73 @@ _fire, _fire_constant = _make_fire(False, False), _make_fire(True, False)
 _fire_wrapping, _fire_constant_wrapping = _make_fire(False, True), _make_fire(True, True)
 
 
+def _add_bits(builder, a, b, c):
+    """What three bits make in each place: (carries, sums)."""
+    either = builder.xor(a, b)
+    return builder.or_(builder.and_(a, b), builder.and_(either, c)), builder.xor(either, c)
+
+
+def _sum_bits(builder, bits, held):
+    """Add bits, vectors of one place value, to those `held` of the places from theirs on; what is left is carried on.
+
+    Returns the carries out of the last place. len(bits): 2 ** len(held).
+    """
+    for place, before in enumerate(held):
+        carried, now = [], before
+        for pair in zip(bits[::2], bits[1::2], strict=True):
+            carry, now = _add_bits(builder, now, *pair)
+            carried.append(carry)
+        held[place], bits = now, carried
+    return bits[0]
+
+
 @intrinsic
 def _count_steps(typingctx, memory, first, n, totals):
-    """totals[t] += how many of n bytes from `first` on have bit t set. totals: (8,) int64."""
+    """totals[t] += how many of n bytes from `first` on have bit t set. totals: (8,) int64.
+
+    Vectors are added up bit by bit, eight at a time, before anything is counted (Harley and Seal).
+    """
     signature = types.void(memory, types.int64, types.int64, totals)
 
     def codegen(context, builder, signature, args):
-        n_lanes = 64
+        n_lanes, together = 64, 8
         vector = ir.VectorType(_I8, n_lanes)
         memory = builder.gep(_data(context, builder, signature, args, 0), [args[1]])
         totals = _data(context, builder, signature, args, 3)
         slots = [builder.gep(totals, [ir.Constant(_I64, t)]) for t in range(STEPS)]
-        start = [builder.load(slot) for slot in slots]
-        entry = builder.block
-        head, body, end = (builder.append_basic_block(name) for name in ("head", "body", "end"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        i = builder.phi(_I64)
-        i.add_incoming(ir.Constant(_I64, 0), entry)
-        old = [builder.phi(_I64) for _ in slots]
-        for phi, value in zip(old, start, strict=True):
-            phi.add_incoming(value, entry)
-        builder.cbranch(builder.icmp_signed("<", i, args[2]), body, end)
-        builder.position_at_end(body)
-        bytes_ = builder.load(_at(builder, memory, i, vector), align=1)
-        left = builder.sub(args[2], i)
-        whole = builder.icmp_signed(">=", left, ir.Constant(_I64, n_lanes))
-        few = builder.sub(
-            builder.shl(ir.Constant(_I64, 1), builder.and_(left, ir.Constant(_I64, 63))), ir.Constant(_I64, 1)
-        )
-        inside = builder.select(whole, ir.Constant(_I64, -1), few)
-        new = []
-        for t, value in enumerate(old):
-            bit = ir.Constant(vector, [ir.Constant(_I8, (1 << t) - 256 * (t == 7))] * n_lanes)
-            is_set = builder.icmp_signed("!=", builder.and_(bytes_, bit), ir.Constant(vector, None))
-            new.append(builder.add(value, builder.ctpop(builder.and_(builder.bitcast(is_set, _I64), inside))))
-        i.add_incoming(builder.add(i, ir.Constant(_I64, n_lanes)), body)
-        for phi, value in zip(old, new, strict=True):
-            phi.add_incoming(value, body)
-        builder.branch(head)
-        builder.position_at_end(end)
-        for slot, value in zip(slots, old, strict=True):
-            builder.store(value, slot)
+
+        def count(bytes_, inside, times):
+            for t, slot in enumerate(slots):
+                bit = ir.Constant(vector, [ir.Constant(_I8, (1 << t) - 256 * (t == 7))] * n_lanes)
+                is_set = builder.icmp_signed("!=", builder.and_(bytes_, bit), ir.Constant(vector, None))
+                n_set = builder.ctpop(builder.and_(builder.bitcast(is_set, _I64), inside))
+                builder.store(builder.add(builder.load(slot), builder.mul(n_set, ir.Constant(_I64, times))), slot)
+
+        all_, zero = ir.Constant(_I64, -1), ir.Constant(_I64, 0)
+        group, lanes = ir.Constant(_I64, together * n_lanes), ir.Constant(_I64, n_lanes)
+        end = args[2]
+        summed = builder.sub(end, builder.srem(end, group))
+        with builder.if_then(builder.icmp_signed(">", summed, zero)):
+            held = [cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(3)]
+            with cgutils.for_range_slice(builder, zero, summed, group) as (i, _):
+                rows = [
+                    builder.load(_at(builder, memory, builder.add(i, ir.Constant(_I64, k * n_lanes)), vector), align=1)
+                    for k in range(together)
+                ]
+                before = [builder.load(place) for place in held]
+                eights = _sum_bits(builder, rows, before)
+                for place, now in zip(held, before, strict=True):
+                    builder.store(now, place)
+                count(eights, all_, 8)
+            for k, place in enumerate(held):
+                count(builder.load(place), all_, 1 << k)
+        with cgutils.for_range_slice(builder, summed, end, lanes) as (i, _):
+            left = builder.sub(end, i)
+            few = builder.sub(
+                builder.shl(ir.Constant(_I64, 1), builder.and_(left, ir.Constant(_I64, 63))), ir.Constant(_I64, 1)
+            )
+            inside = builder.select(builder.icmp_signed(">=", left, lanes), all_, few)
+            count(builder.load(_at(builder, memory, i, vector), align=1), inside, 1)
         return context.get_dummy_value()
 
     return signature, codegen

@@ -122,9 +122,9 @@ def test_wrapping_and_clipping_equal_their_plain_twin(narrow, constant, late):
     np.testing.assert_array_equal(v, twin_v)
 
 
-@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 128, 200])
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 128, 200, 511, 512, 513, 1024, 1703])
 def test_counting_equals_its_plain_twin(n):
-    memory, totals = RNG.integers(0, 256, 400).astype(np.uint8), np.arange(8)
+    memory, totals = RNG.integers(0, 256, 2_000).astype(np.uint8), np.arange(8)
     expected = totals.copy()
     count_steps(memory, 31, n, totals)
     bits.plain_count(memory, 31, n, expected)
