@@ -134,8 +134,9 @@ void push_csr(array ids, array values, array starts, int64_t first_step, int64_t
 typedef struct {
     const int64_t *place_of, *y_of, *x_of, *y_from, *x_from, *channel_start, *segments;
     const int32_t *y_tap, *y_to, *x_tap, *x_to, *out_channels;
+    const uint32_t *case_of, *by_case;
     const weight *w;
-    int64_t pixels, height, width, out_width, kernel_width, n_segments;
+    int64_t pixels, height, width, out_width, kernel_width, n_segments, n_cases;
 } convolution;
 
 /* Delivers the events of one step. pitch: from one channel of the target to the next. Returns the synapses visited. */
@@ -161,12 +162,12 @@ static int64_t push_events(const convolution *c, delivery d, const target *offse
         int64_t y = c->y_of[pixel], x = c->x_of[pixel];
         if (y >= c->height || x >= c->width)
             continue;
+        n_visits += c->by_case[channel * c->n_cases + c->case_of[pixel]];
         for (int64_t r = c->y_from[y]; r < c->y_from[y + 1]; r++)
             for (int64_t q = c->x_from[x]; q < c->x_from[x + 1]; q++) {
                 const int64_t *k = c->segments + channel * c->n_segments + c->y_tap[r] * c->kernel_width + c->x_tap[q];
                 number *here = current + c->y_to[r] * c->out_width + c->x_to[q];
                 uint64_t j = k[0], end = k[1];
-                n_visits += end - j;
                 if (d.values != NULL)
                     for (; j < end; j++)
                         here[c->out_channels[j] * pitch] += w[j] * d.values[e];
@@ -181,7 +182,8 @@ static int64_t push_events(const convolution *c, delivery d, const target *offse
 void push_convolution(array ids, array values, array starts, int64_t first_step, int64_t n_steps, int64_t delay,
                       array source, array out, array row_from, array row_tap, array row_to, array column_from,
                       array column_tap, array column_to, array inside, int64_t lowest, array row_start, array segment,
-                      array out_channels, array offset, array weights, array visits, array current)
+                      array out_channels, array case_of, array by_case, array offset, array weights, array visits,
+                      array current)
 {
     int64_t *visit = visits.data;
     const int64_t *s = source.data, *o = out.data, *in = inside.data;
@@ -196,8 +198,8 @@ void push_convolution(array ids, array values, array starts, int64_t first_step,
     convolution c = {
         place_of,        y_of,          x_of,         row_from.data,   column_from.data,  row_start.data,
         segment.data,    row_tap.data,  row_to.data,  column_tap.data, column_to.data,    out_channels.data,
-        weights.data,    pixels,        row_from.shape[0] - 1,         column_from.shape[0] - 1,
-        o[2],            s[4],          segment.shape[1],
+        case_of.data,    by_case.data,  weights.data, pixels,          row_from.shape[0] - 1,
+        column_from.shape[0] - 1,       o[2],         s[4],            segment.shape[1], by_case.shape[1],
     };
     /* Planes of a power of two would share few sets of the cache: events that visit many are summed where planes lie
      * a line further apart. */

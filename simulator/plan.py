@@ -373,9 +373,10 @@ def _by_group(p: Population, arrays: list[Array], number: type) -> list[Array]:
 def _plan_projection(graph: SynapticGraph, index: int, p: Projection) -> ProjectionPlan:
     source, target = graph[p.source].shape, graph[p.target].shape
     multiply: tuple[Any, ...] = ()
+    fan_out = graph.fan_out(p)
     if isinstance(p, SharedCsr):
         kernel = push_convolution
-        arguments, multiply = _shared(p, source, target)
+        arguments, multiply = _shared(p, source, target, fan_out)
     else:
         kernel, arguments = _explicit(p, source)
     event = {"macs" if graph.is_graded(p) else "synaptic_ops": 1}
@@ -385,7 +386,7 @@ def _plan_projection(graph: SynapticGraph, index: int, p: Projection) -> Project
         source=p.source,
         target=p.target,
         delay=p.delay,
-        fan_out=graph.fan_out(p),
+        fan_out=fan_out,
         per_visit=_row(per_visit),
         kernel=kernel,
         arguments=arguments,
@@ -406,7 +407,9 @@ def _explicit(p: Csr, source: tuple[int, ...]) -> tuple[Any, tuple[Any, ...]]:
     return push_csr, (row_of, p.row_start[:-1], p.row_start[1:], p.targets, p.weights)
 
 
-def _shared(p: SharedCsr, source: tuple[int, ...], target: tuple[int, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _shared(
+    p: SharedCsr, source: tuple[int, ...], target: tuple[int, ...], fan_out: Array
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Arguments of push_convolution, and of multiply_convolution, or none where it pools."""
     pooled = pooled_shape(source, p.pool, p.name)
     n_taps = p.kernel[0] * p.kernel[1]
@@ -423,16 +426,42 @@ def _shared(p: SharedCsr, source: tuple[int, ...], target: tuple[int, ...]) -> t
     reach = (*_reach(p, 0, pooled[1], target[1]), *_reach(p, 1, pooled[2], target[2]))
     inside = (*_inside(p, 0, target[1]), *_inside(p, 1, target[2]))
     synapses = (p.row_start, segment, out_channels)
-    push = (sizes, shape, reach, inside, lowest, *synapses, (offset - lowest).astype(np.uint32), p.weights)
+    cases = _border_cases(p, source, target, fan_out)
+    push = (sizes, shape, reach, inside, lowest, *synapses, *cases, (offset - lowest).astype(np.uint32), p.weights)
     multiply = (sizes, shape, p.stride, p.padding, p.dilation, p.kernel, *synapses, p.weights)
     return push, multiply if p.pool == (1, 1) else ()
 
 
-def _reach(p: SharedCsr, axis: int, n_in: int, n_out: int) -> tuple[Array, Array, Array]:
-    """Per position of the source, one after the other, the taps that reach an output: (starts, taps, outputs)."""
+def _border_cases(
+    p: SharedCsr, source: tuple[int, ...], target: tuple[int, ...], fan_out: Array
+) -> tuple[Array, Array]:
+    """(pixels,) which case of all that the border makes each source pixel is, and (c_in, n_cases) the fan-outs."""
+    row, column = (
+        np.unique(_taps(p, axis, source[1 + axis] // p.pool[axis], target[1 + axis])[0], axis=0, return_inverse=True)[1]
+        for axis in (0, 1)
+    )
+    row, column = (
+        np.append(
+            case.repeat(p.pool[axis]), np.full(source[1 + axis] % p.pool[axis], case.size)
+        )  # what no window takes
+        for axis, case in enumerate((row, column))
+    )
+    pairs = row[:, None] * (column.max(initial=0) + 1) + column
+    _, first, case_of = np.unique(pairs, return_index=True, return_inverse=True)
+    by_case = fan_out.reshape(source[0], -1)[:, first]
+    return case_of.reshape(-1).astype(np.uint32), np.ascontiguousarray(by_case, np.uint32)
+
+
+def _taps(p: SharedCsr, axis: int, n_in: int, n_out: int) -> tuple[Array, Array]:
+    """(n_in, kernel) whether a tap takes a position of the source to an output, and to which."""
     numerator = np.arange(n_in)[:, None] + p.padding[axis] - np.arange(p.kernel[axis])[None, :] * p.dilation[axis]
     out, rest = np.divmod(numerator, p.stride[axis])
-    reached = (numerator >= 0) & (rest == 0) & (out < n_out)
+    return (numerator >= 0) & (rest == 0) & (out < n_out), out
+
+
+def _reach(p: SharedCsr, axis: int, n_in: int, n_out: int) -> tuple[Array, Array, Array]:
+    """Per position of the source, one after the other, the taps that reach an output: (starts, taps, outputs)."""
+    reached, out = _taps(p, axis, n_in, n_out)
     starts = np.concatenate([[0], np.cumsum(reached.sum(axis=1))])
     return starts, np.nonzero(reached)[1].astype(np.int32), out[reached].astype(np.int32)
 

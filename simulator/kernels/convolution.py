@@ -23,8 +23,8 @@ def _copy_planes(source, source_pitch, target, target_pitch, n_planes, plane):
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def _push_events(
-    ids, values, place_of, y_of, x_of, out_w, kernel_width, reach, row_start, segment, out_channels, offset, weights,
-    pitch, target,
+    ids, values, place_of, y_of, x_of, out_w, kernel_width, reach, row_start, segment, out_channels, case_of,
+    by_case, offset, weights, pitch, target,
 ):  # fmt: skip
     """Deliver the events of one step. place_of, y_of, x_of: by pixel. pitch: from channel to channel of the target.
     Returns how many synapses they go through.
@@ -65,12 +65,12 @@ def _push_events(
         y, x = y_of[pixel], x_of[pixel]
         if y >= height or x >= width:
             continue
+        n_visits += np.uint64(by_case[channel, case_of[pixel]])  # summed up below, it would delay many short loops
         for r in range(np.uint64(row_from[y]), np.uint64(row_from[y + one])):
             first_k, row = np.int64(row_tap[r]) * kernel_width, np.int64(row_to[r]) * out_w
             for q in range(np.uint64(column_from[x]), np.uint64(column_from[x + one])):
                 k, at = np.uint64(first_k + column_tap[q]), np.uint64(row + column_to[q])
                 j, end = np.uint64(segment[channel, k]), np.uint64(segment[channel, k + one])
-                n_visits += end - j
                 if values.size:
                     for i in range(j, end):
                         target[at + np.uint64(out_channels[i]) * pitch] += weights[i] * values[e]
@@ -98,7 +98,7 @@ def _push_events(
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def push_convolution(
     ids, values, starts, first_step, n_steps, delay, source, out_shape, reach, inside, lowest, row_start, segment,
-    out_channels, offset, weights, visits, current,
+    out_channels, case_of, by_case, offset, weights, visits, current,
 ):  # fmt: skip
     """Deliver a block of events to steps t + delay, and add to visits (n_block,) how many synapses they go through.
 
@@ -108,6 +108,7 @@ def push_convolution(
     inside: first and last pooled row, and column, from which every tap lands inside the target at stride 1.
     lowest: distance to the first target that any tap reaches. row_start (c_in + 1,), segment (c_in, kh * kw + 1),
     out_channels (n,) int32, offset (n,) uint32 distance from there, weights (n,).
+    case_of (pixels,), by_case (c_in, n_cases): which case of the border's a pixel is, and how many synapses it visits.
     """
     n_samples, ring, n_targets = current.shape
     source_h, source_w, pool_y, pool_x, kernel_width = source
@@ -137,7 +138,7 @@ def push_convolution(
             target = current[b, arrival % ring]
             first, last = starts[b, step], starts[b, step + 1]
             events = (ids[b, first:last], values[b, first:last], place_of, y_of, x_of)
-            synapses = (out_w, kernel_width, reach, row_start, segment, out_channels)
+            synapses = (out_w, kernel_width, reach, row_start, segment, out_channels, case_of, by_case)
             if crowded and (last - first) * offset.size > n_targets * segment.shape[0]:
                 _copy_planes(target, plane, sums, pitch, n_channels, plane)
                 visits[step] += _push_events(*events, *synapses, apart, weights, pitch, sums)
