@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from recurrent import network, synapses
-from workloads import VGG16, vgg
+from workloads import VGG16, resnet20, vgg
 
 from gossamer.compiler import SynapticGraph, compile_network, load_graph
 from gossamer.simulator import simulate
@@ -57,9 +57,9 @@ def building() -> Iterator[str]:
         "| | synapses | arrays | s | memory taken, times the arrays |",
         "|---|---|---|---|---|",
     )
-    for name, sparsity in (("VGG-16-like, dense", 0.0), ("VGG-16-like, 90 % sparse", 0.9)):
-        model = vgg(VGG16, sparsity)
-        yield _built(name, lambda model=model: compile_network(model))  # type: ignore[misc]
+    for sparsity, words in ((0.0, "dense"), (0.9, "90 % sparse")):
+        for name, model in (("VGG-16-like", vgg(VGG16, sparsity)), ("ResNet-20", resnet20(sparsity))):
+            yield _built(f"{name}, {words}", lambda model=model: compile_network(model))  # type: ignore[misc]
     arrays = synapses(*RECURRENT)
     for array in arrays:
         array.flags.writeable = False

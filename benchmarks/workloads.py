@@ -85,6 +85,39 @@ def vgg(sizes: Sequence[int | str], sparsity: float) -> Network:
     return _network("vgg", populations, connections, InputCoding())
 
 
+def resnet20(sparsity: float) -> Network:
+    """ResNet-20 on 32 x 32 x 3; its shortcuts are convolutions of 1 x 1 into membranes, and its first layer is dense."""
+    rng = np.random.default_rng(5)
+    populations = [Population(name="in", shape=(3, 32, 32), kind="input")]
+    connections = []
+
+    def convolve(source: Population, target: str, n_out: int, kernel: int, stride: int) -> None:
+        n_in = source.shape[0]
+        weight = rng.standard_normal((n_out, n_in, kernel, kernel)) * (2 / (kernel**2 * n_in)) ** 0.5
+        if kernel == 3 and n_in > 3:
+            weight *= rng.random(weight.shape) >= sparsity
+        map_ = Conv2d(weight=weight, stride=(stride, stride), padding=(kernel // 2, kernel // 2))
+        connections.append(Connection(source=source.name, target=target, maps=(map_,)))
+
+    def layer(n_out: int, stride: int, shortcut: Population | None = None) -> None:
+        source, name = populations[-1], f"layer{len(populations)}"
+        size = source.shape[1] // stride
+        convolve(source, name, n_out, 3, stride)
+        if shortcut is not None:
+            convolve(shortcut, name, n_out, 1, shortcut.shape[1] // size)
+        populations.append(Population(name=name, shape=(n_out, size, size), neuron=integrate_and_fire(1.0)))
+
+    layer(16, 1)
+    for n_out in (16, 16, 16, 32, 32, 32, 64, 64, 64):
+        before = populations[-1]
+        layer(n_out, n_out // before.shape[0])
+        layer(n_out, 1, shortcut=before)
+    weight = rng.standard_normal((10, 64 * 8 * 8)) * (2 / (64 * 8 * 8)) ** 0.5
+    connections.append(Connection(source=populations[-1].name, target="out", maps=(Dense(weight=weight),)))
+    populations.append(Population(name="out", shape=(10,), neuron=integrate_and_fire(1.0)))
+    return _network("resnet20", populations, connections, InputCoding())
+
+
 def at_rate(graph: SynapticGraph, x: np.ndarray) -> SynapticGraph:
     """The graph with each integrating population's threshold bisected until it fires at RATE, front to back."""
     for i, population in enumerate(graph.populations):
