@@ -269,7 +269,7 @@ void multiply_convolution(array numbers, int64_t first_step, int64_t n_steps, in
         }
 }
 
-enum { LANES = 16, ABREAST = 4, TILE = 256 }; /* as in neurons.py */
+enum { LANES = 16, ABREAST = 4 }; /* as in neurons.py */
 
 #ifdef __AVX512DQ__
 /* Writes the ids of the neurons that fired from k on; to compress into memory itself is slow on some CPUs. */
@@ -315,6 +315,7 @@ typedef struct {
     int64_t ring, n_neurons, slot, n_block;
     int32_t *ids;
     int64_t *ends; /* of what each step has listed so far */
+    number nowhere[ABREAST * LANES];
 } block;
 
 static inline number *current_of(const block *w, int64_t step)
@@ -323,13 +324,23 @@ static inline number *current_of(const block *w, int64_t step)
     return (number *)w->current + (slot >= w->ring ? slot - w->ring : slot) * w->n_neurons;
 }
 
-/* Where the steps' currents lie at one place in their pages, a load waits for a store that is not its own: so they are
- * emptied after all have been read. */
 static void empty_currents(const block *w, int64_t begin, int64_t end)
 {
     for (int64_t step = 0; step < w->n_block; step++)
         memset(current_of(w, step) + begin, 0, (end - begin) * sizeof(number));
 }
+
+#ifdef __AVX512DQ__
+/* Empties the currents of the neurons that were advanced before those at `now`, if there are any: where the steps'
+ * currents lie at one place in their pages, a load of these would wait for a store that is not its own. */
+static inline __attribute__((always_inline)) void empty_before(block *w, number *now, const int abreast, bool is_first)
+{
+    number *before = is_first ? w->nowhere : now - abreast * LANES;
+#pragma GCC unroll 4
+    for (int n = 0; n < abreast; n++)
+        _mm512_storeu_si512(before + n * LANES, _mm512_setzero_si512());
+}
+#endif
 
 /* Brings the ids of all steps together. */
 static void close_ranks(const block *w, int64_t *starts)
@@ -344,8 +355,8 @@ static void close_ranks(const block *w, int64_t *starts)
 
 #ifdef __AVX512DQ__
 /* `abreast` vectors of neurons from i on, which integrate and fire. Inlined, so that what is constant is known. */
-static inline __attribute__((always_inline)) void advance_floats(const block *w, int64_t i, const int abreast,
-                                                                 const bool leaks, __m512 at, __m512 lost, __m512 leak,
+static inline __attribute__((always_inline)) void advance_floats(block *w, int64_t i, bool is_first,
+                                                                 const int abreast, const bool leaks, __m512 at, __m512 lost, __m512 leak,
                                                                  __m512 keep)
 {
     float *state = (float *)w->v + i;
@@ -356,7 +367,7 @@ static inline __attribute__((always_inline)) void advance_floats(const block *w,
         bias[n] = _mm512_loadu_ps((const float *)w->bias + i + n * LANES);
     }
     for (int64_t step = 0; step < w->n_block; step++) {
-        const float *now = (const float *)current_of(w, step) + i;
+        float *now = (float *)current_of(w, step) + i;
         int64_t k = w->ends[step];
 #pragma GCC unroll 4
         for (int n = 0; n < abreast; n++) {
@@ -367,6 +378,7 @@ static inline __attribute__((always_inline)) void advance_floats(const block *w,
             k = list_fired(w->ids, k, i + n * LANES, fired);
         }
         w->ends[step] = k;
+        empty_before(w, (number *)now, abreast, is_first);
     }
 #pragma GCC unroll 4
     for (int n = 0; n < abreast; n++)
@@ -375,7 +387,7 @@ static inline __attribute__((always_inline)) void advance_floats(const block *w,
 #endif
 
 /* Neurons begin ... end - 1, which integrate and fire. */
-static void integrate_float(const block *w, int64_t begin, int64_t end, float fire_at, float drop, float leak,
+static void integrate_float(block *w, int64_t begin, int64_t end, float fire_at, float drop, float leak,
                             float keep)
 {
     const float *bias = w->bias;
@@ -384,17 +396,18 @@ static void integrate_float(const block *w, int64_t begin, int64_t end, float fi
 #ifdef __AVX512DQ__
     __m512 at = _mm512_set1_ps(fire_at), lost = _mm512_set1_ps(drop), leaks = _mm512_set1_ps(leak);
     __m512 keeps = _mm512_castsi512_ps(_mm512_set1_epi32(keep == 0 ? 0 : -1));
-    for (int64_t whole = end - (end - begin) % LANES; i < whole;) {
-        int64_t first = i, last = least(first + TILE, whole);
-        for (; i + ABREAST * LANES <= last; i += ABREAST * LANES)
-            if (leak == 1)
-                advance_floats(w, i, ABREAST, false, at, lost, leaks, keeps);
-            else
-                advance_floats(w, i, ABREAST, true, at, lost, leaks, keeps);
-        for (; i < last; i += LANES)
-            advance_floats(w, i, 1, true, at, lost, leaks, keeps);
-        empty_currents(w, first, last);
-    }
+    int64_t whole = end - (end - begin) % LANES, last = whole - (whole - begin) % (ABREAST * LANES);
+    for (; i < last; i += ABREAST * LANES)
+        if (leak == 1)
+            advance_floats(w, i, i == begin, ABREAST, false, at, lost, leaks, keeps);
+        else
+            advance_floats(w, i, i == begin, ABREAST, true, at, lost, leaks, keeps);
+    for (; i < whole; i += LANES)
+        advance_floats(w, i, i == last, 1, true, at, lost, leaks, keeps);
+    if (begin < last)
+        empty_currents(w, last - ABREAST * LANES, last);
+    if (last < whole)
+        empty_currents(w, whole - LANES, whole);
 #endif
     for (int64_t step = 0; step < w->n_block; step++) {
         float *now = (float *)current_of(w, step);
@@ -453,7 +466,7 @@ void update_float(array current, int64_t first_step, int64_t n_block, array memb
         int64_t k = 0, *start = (int64_t *)starts.data + b * starts.shape[1];
         if (!has_current && !reset_delay) {
             block w = {(number *)current.data + b * ring * n_neurons, v, bias, ring, n_neurons, first_step % ring,
-                       n_block, id, ends};
+                       n_block, id, ends, {0}};
             for (int64_t step = 0; step < n_block; step++)
                 ends[step] = step * n_neurons;
             for (int64_t g = 0; g < fire_at.shape[0]; g++)
@@ -485,8 +498,8 @@ static int64_t decayed(int64_t x, int64_t part) { return x >= 0 ? x * part >> 12
 
 #ifdef __AVX512DQ__
 /* As advance_floats in Loihi's arithmetic. general: neither a leak of 4096 nor a bias for the current. */
-static inline __attribute__((always_inline)) void advance_integers(const block *w, int64_t i, const int abreast,
-                                                                   const bool general, __m512i at, __m512i lost,
+static inline __attribute__((always_inline)) void advance_integers(block *w, int64_t i, bool is_first,
+                                                                   const int abreast, const bool general, __m512i at, __m512i lost,
                                                                    __m512i leak, __m512i keep, __m512i late)
 {
     int32_t *state = (int32_t *)w->v + i;
@@ -498,7 +511,7 @@ static inline __attribute__((always_inline)) void advance_integers(const block *
         bias[n] = _mm512_loadu_si512((const int32_t *)w->bias + i + n * LANES);
     }
     for (int64_t step = 0; step < w->n_block; step++) {
-        const int32_t *now = (const int32_t *)current_of(w, step) + i;
+        int32_t *now = (int32_t *)current_of(w, step) + i;
         int64_t k = w->ends[step];
 #pragma GCC unroll 4
         for (int n = 0; n < abreast; n++) {
@@ -523,6 +536,7 @@ static inline __attribute__((always_inline)) void advance_integers(const block *
             k = list_fired(w->ids, k, i + n * LANES, fired);
         }
         w->ends[step] = k;
+        empty_before(w, (number *)now, abreast, is_first);
     }
 #pragma GCC unroll 4
     for (int n = 0; n < abreast; n++)
@@ -531,7 +545,7 @@ static inline __attribute__((always_inline)) void advance_integers(const block *
 #endif
 
 /* As integrate_float in Loihi's arithmetic. late: the bias is for the membrane. */
-static void integrate_integer(const block *w, int64_t begin, int64_t end, int32_t fire_at, int32_t drop, int32_t leak,
+static void integrate_integer(block *w, int64_t begin, int64_t end, int32_t fire_at, int32_t drop, int32_t leak,
                               int32_t keep, bool late)
 {
     const int32_t *bias = w->bias;
@@ -540,17 +554,18 @@ static void integrate_integer(const block *w, int64_t begin, int64_t end, int32_
 #ifdef __AVX512DQ__
     __m512i at = _mm512_set1_epi32(fire_at), lost = _mm512_set1_epi32(drop), leaks = _mm512_set1_epi32(leak);
     __m512i keeps = _mm512_set1_epi32(-keep), lates = _mm512_set1_epi32(-late);
-    for (int64_t whole = end - (end - begin) % LANES; i < whole;) {
-        int64_t first = i, last = least(first + TILE, whole);
-        for (; i + ABREAST * LANES <= last; i += ABREAST * LANES)
-            if (leak == 4096 && !late)
-                advance_integers(w, i, ABREAST, false, at, lost, leaks, keeps, lates);
-            else
-                advance_integers(w, i, ABREAST, true, at, lost, leaks, keeps, lates);
-        for (; i < last; i += LANES)
-            advance_integers(w, i, 1, true, at, lost, leaks, keeps, lates);
-        empty_currents(w, first, last);
-    }
+    int64_t whole = end - (end - begin) % LANES, last = whole - (whole - begin) % (ABREAST * LANES);
+    for (; i < last; i += ABREAST * LANES)
+        if (leak == 4096 && !late)
+            advance_integers(w, i, i == begin, ABREAST, false, at, lost, leaks, keeps, lates);
+        else
+            advance_integers(w, i, i == begin, ABREAST, true, at, lost, leaks, keeps, lates);
+    for (; i < whole; i += LANES)
+        advance_integers(w, i, i == last, 1, true, at, lost, leaks, keeps, lates);
+    if (begin < last)
+        empty_currents(w, last - ABREAST * LANES, last);
+    if (last < whole)
+        empty_currents(w, whole - LANES, whole);
 #endif
     for (int64_t step = 0; step < w->n_block; step++) {
         int32_t *now = (int32_t *)current_of(w, step);
@@ -613,7 +628,7 @@ void update_integer(array current, int64_t first_step, int64_t n_block, array me
         int64_t k = 0, *start = (int64_t *)starts.data + b * starts.shape[1];
         if (!has_current && !reset_delay) {
             block w = {(number *)current.data + b * ring * n_neurons, v, bias, ring, n_neurons, first_step % ring,
-                       n_block, id, ends};
+                       n_block, id, ends, {0}};
             for (int64_t step = 0; step < n_block; step++)
                 ends[step] = step * n_neurons;
             for (int64_t g = 0; g < fire_at.shape[0]; g++)

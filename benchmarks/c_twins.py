@@ -22,6 +22,7 @@ from workloads import N_STEPS, quantized, w1, w2
 
 from gossamer.compiler import SynapticGraph
 from gossamer.simulator import kernels, simulate
+from gossamer.simulator.buffers import aligned_zeros
 from gossamer.simulator.plan import ProjectionPlan, plan_graph
 
 SPARSITIES = (0.9, 0.95, 0.99)
@@ -105,12 +106,14 @@ def updated(
     one, scale, unit = (100, 64, 4096) if integer else (1, 1, 1)
     threshold = np.array([one * scale], number)
     leaks, decays = (np.array([round(x * unit) if integer else x]).astype(number) for x in (leak, decay))
-    v, bias = np.zeros((n_samples, n_neurons), number), np.zeros(n_neurons, number)
-    u = np.zeros((n_samples, n_neurons if decay else 0), number)
+    v, bias = aligned_zeros((n_samples, n_neurons), number), aligned_zeros((n_neurons,), number)
+    u = aligned_zeros((n_samples, n_neurons if decay else 0), number)
+    current = aligned_zeros(fires.shape, number)
+    current[:] = fires * one
     options = (number(1), decay > 0, False, False)  # keep, has_current, voltage_first, reset_delay
     ids = np.zeros((n_samples, N_STEPS * n_neurons + kernels.LANES), np.int32)
     starts = np.zeros((n_samples, N_STEPS + 1), np.int64)
-    state = ((fires * one).astype(number), 0, N_STEPS, v, u)
+    state = (current, 0, N_STEPS, v, u)
     arguments = (*state, threshold, threshold.copy(), leaks, decays, bias, False, *options, ids, starts)
     kind = "CUBA" if decay else "IF" if leak == 1 else "LIF"
     layer = f"{kind} {np.dtype(number)}, {n_neurons:,} neurons, {rate:.0%} fire"

@@ -86,7 +86,7 @@ def vgg(sizes: Sequence[int | str], sparsity: float) -> Network:
 
 
 def resnet20(sparsity: float) -> Network:
-    """ResNet-20 on 32 x 32 x 3; its shortcuts are convolutions of 1 x 1 into membranes, and its first layer is dense."""
+    """ResNet-20 on 32 x 32 x 3; shortcuts are convolutions of 1 x 1 into membranes, and the first layer is dense."""
     rng = np.random.default_rng(5)
     populations = [Population(name="in", shape=(3, 32, 32), kind="input")]
     connections = []

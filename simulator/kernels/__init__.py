@@ -1,4 +1,4 @@
-"""Compiled kernels, one family a file. They see arrays and scalars only, check nothing, and count nothing but events.
+"""Compiled kernels, one family a file. They see arrays and scalars, check nothing, and count only events and visits.
 
 A jitted function calls only jitted functions of its own file: Numba's cache does not notice an edit in another one.
 Event lists: ids (n_samples, capacity) int32 holds, sample by sample, the neurons that emitted, in ascending order

@@ -12,7 +12,6 @@ from numba.extending import intrinsic
 
 LANES = 16  # of 32 bits in a vector of 512
 ABREAST = 4  # vectors that are advanced together: one alone would wait for itself from step to step
-TILE = 256  # neurons whose currents of all steps lie in the first cache
 _I1, _I16, _I32, _I64 = ir.IntType(1), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
 
@@ -90,12 +89,23 @@ def _make_fire(general):
                 slot = builder.select(builder.icmp_signed(">=", slot, ring), builder.sub(slot, ring), slot)
                 return place(now, builder.add(builder.mul(slot, n_neurons), i))
 
+            nowhere = builder.bitcast(
+                cgutils.alloca_once(builder, vector, ir.Constant(_I32, ABREAST)), vector.as_pointer()
+            )
+
+            def empty(row, abreast):
+                for n in range(abreast):
+                    place = builder.gep(row, [ir.Constant(_I64, n)])
+                    builder.store(ir.Constant(vector, None), place, align=4)
+
             def run(begin, end, abreast):
-                with cgutils.for_range_slice(builder, begin, end, ir.Constant(_I64, LANES * abreast)) as (i, _):
+                n_together = ir.Constant(_I64, LANES * abreast)
+                with cgutils.for_range_slice(builder, begin, end, n_together) as (i, _):
                     firsts = [builder.add(i, ir.Constant(_I64, LANES * n)) for n in range(abreast)]
                     given = [builder.load(place(biases, first), align=4) for first in firsts]
                     for v, first in zip(membranes, firsts, strict=False):
                         builder.store(builder.load(place(state, first), align=4), v)
+                    is_first = builder.icmp_signed("==", i, begin)
                     with cgutils.for_range(builder, n_block) as loop:
                         arrived, end_of_step = currents(loop.index, i), builder.gep(ends.data, [loop.index])
                         k = builder.load(end_of_step)
@@ -107,23 +117,21 @@ def _make_fire(general):
                             builder.store(builder.select(fired, after, x), membranes[n])
                             k = _list(builder, fired, firsts[n], listed.data, k)
                         builder.store(k, end_of_step)
+                        # Those before: where the steps' currents lie at one place in their pages, a load of these
+                        # would wait for a store that is not its own.
+                        before = builder.gep(arrived, [ir.Constant(_I64, -abreast)])
+                        empty(builder.select(is_first, nowhere, before), abreast)
                     for v, first in zip(membranes, firsts, strict=False):
                         builder.store(builder.load(v), place(state, first), align=4)
-
-            tile, one = ir.Constant(_I64, TILE), ir.Constant(_I64, LANES)
-            with cgutils.for_range_slice(builder, begin, end, tile) as (first, _):
-                last = builder.add(first, tile)
-                last = builder.select(builder.icmp_signed("<", last, end), last, end)
-                rest = builder.srem(builder.sub(last, first), ir.Constant(_I64, LANES * ABREAST))
-                run(first, builder.sub(last, rest), ABREAST)
-                run(builder.sub(last, rest), last, 1)
-                # Not sooner: where the steps' currents lie at one place in their pages, a load waits for a store that
-                # is not its own.
                 with (
+                    builder.if_then(builder.icmp_signed("<", begin, end)),
                     cgutils.for_range(builder, n_block) as loop,
-                    cgutils.for_range_slice(builder, first, last, one) as (i, _),
                 ):
-                    builder.store(ir.Constant(vector, None), currents(loop.index, i), align=4)
+                    empty(currents(loop.index, builder.sub(end, n_together)), abreast)
+
+            rest = builder.srem(builder.sub(end, begin), ir.Constant(_I64, LANES * ABREAST))
+            run(begin, builder.sub(end, rest), ABREAST)
+            run(builder.sub(end, rest), end, 1)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -142,14 +150,17 @@ def _step_of_integers(builder, general, v, current, bias, drop, leak, keep, late
     """(membranes, what becomes of them where they fire)."""
     six, eight, fourteen = (ir.Constant(v.type, [n] * LANES) for n in (6, 8, 14))
     top, mask = (ir.Constant(v.type, [(1 << n) - 1] * LANES) for n in (23, 24))
-    zero, lowest = ir.Constant(v.type, None), ir.Constant(v.type, [1 - (1 << 23)] * LANES)
+    lowest = ir.Constant(v.type, [1 - (1 << 23)] * LANES)
     if general:
         shift = builder.shl(bias, six)
         scaled = builder.add(builder.shl(current, six), builder.and_(shift, builder.not_(late)))
         new = builder.sub(builder.and_(builder.add(scaled, top), mask), top)
         x = builder.add(builder.add(_decayed(builder, v, leak), new), builder.and_(shift, late))
     else:  # -x wraps into [-2^23, 2^23) where two shifts do
-        less = builder.shl(builder.sub(builder.sub(zero, bias), current), fourteen)
+        # late is 0; a bias negated without it would be summed up first and negated in each step.
+        minus_one = builder.sub(late, ir.Constant(v.type, [1] * LANES))
+        negated = builder.sub(builder.xor(bias, minus_one), minus_one)
+        less = builder.shl(builder.sub(negated, current), fourteen)
         x = builder.sub(v, builder.ashr(less, eight))
     x = builder.select(builder.icmp_signed(">", x, top), top, x)
     x = builder.select(builder.icmp_signed("<", x, lowest), lowest, x)
