@@ -356,8 +356,8 @@ static void close_ranks(const block *w, int64_t *starts)
 #ifdef __AVX512DQ__
 /* `abreast` vectors of neurons from i on, which integrate and fire. Inlined, so that what is constant is known. */
 static inline __attribute__((always_inline)) void advance_floats(block *w, int64_t i, bool is_first,
-                                                                 const int abreast, const bool leaks, __m512 at, __m512 lost, __m512 leak,
-                                                                 __m512 keep)
+                                                                 const int abreast, const bool leaks, __m512 at,
+                                                                 __m512 lost, __m512 leak, __m512 keep)
 {
     float *state = (float *)w->v + i;
     __m512 v[ABREAST], bias[ABREAST];
@@ -499,8 +499,9 @@ static int64_t decayed(int64_t x, int64_t part) { return x >= 0 ? x * part >> 12
 #ifdef __AVX512DQ__
 /* As advance_floats in Loihi's arithmetic. general: neither a leak of 4096 nor a bias for the current. */
 static inline __attribute__((always_inline)) void advance_integers(block *w, int64_t i, bool is_first,
-                                                                   const int abreast, const bool general, __m512i at, __m512i lost,
-                                                                   __m512i leak, __m512i keep, __m512i late)
+                                                                   const int abreast, const bool general, __m512i at,
+                                                                   __m512i lost, __m512i leak, __m512i keep,
+                                                                   __m512i late)
 {
     int32_t *state = (int32_t *)w->v + i;
     __m512i top = _mm512_set1_epi32(TOP), lowest = _mm512_set1_epi32(-TOP), zero = _mm512_setzero_si512();

@@ -17,7 +17,7 @@ class Cell:
     """A population at work.
 
     row: of its counts. current: (n_samples, ring, n_neurons), zeros between runs; v, u: (n_samples, n_neurons)
-    membranes and synaptic currents, which may be none. events: room for those of a block of so many steps.
+    membranes and synaptic currents, either of which may be none. events: room for those of a block of so many steps.
     targets: the projections that it feeds, and the currents of their targets.
     """
 
@@ -31,7 +31,8 @@ class Cell:
 
     def reset(self) -> None:
         """As a sample finds it."""
-        self.v[:] = self.plan.v_init
+        if self.v.size:
+            self.v[:] = self.plan.v_init
         if self.u.size:
             self.u[:] = 0
 
@@ -74,7 +75,7 @@ def _cell(plan: Plan, p: PopulationPlan, n: int, sizes: set[int], currents: dict
         plan=p,
         row=plan.row(p.name),
         current=currents[p.name],
-        v=buffers.empty((n, p.n_neurons), p.number),
+        v=buffers.empty((n, p.n_neurons if p.neuron is not None else 0), p.number),
         u=buffers.empty((n, p.n_neurons if p.has_current else 0), p.number),
         events={size: _events(p, n, size, buffers) for size in sizes | ({1} if p.kind == "input" else set())},
         targets=tuple((q, currents[q.target]) for q in p.outgoing),

@@ -43,12 +43,16 @@ def _list(builder, fired, id_of_first, ids, k):
 
 def _decayed(builder, v, leak):
     """A vector of 24-bit membranes times leak / 4096, truncated toward zero: 12 bits at a time, which 32 hold."""
-    low_bits, twelve, sign_bit = (ir.Constant(v.type, [n] * LANES) for n in (4095, 12, 31))
-    sign = builder.ashr(v, sign_bit)
-    magnitude = builder.sub(builder.xor(v, sign), sign)
+    low_bits, twelve, zero = (
+        ir.Constant(v.type, [4095] * LANES),
+        ir.Constant(v.type, [12] * LANES),
+        ir.Constant(v.type, None),
+    )
+    is_negative = builder.icmp_signed("<", v, zero)
+    magnitude = builder.select(is_negative, builder.sub(zero, v), v)
     high, low = builder.lshr(magnitude, twelve), builder.and_(magnitude, low_bits)
     left = builder.add(builder.mul(high, leak), builder.lshr(builder.mul(low, leak), twelve))
-    return builder.sub(builder.xor(left, sign), sign)
+    return builder.select(is_negative, builder.sub(zero, left), left)
 
 
 def _make_fire(general):
@@ -229,14 +233,28 @@ def plain_fire_integer(current, slot, n_block, bias, v, first, end, ids, ends, f
         ends[step] = k
 
 
+@intrinsic
+def _move(typingctx, ids, to, begin, n):
+    """ids[to : to + n] = ids[begin : begin + n], which may overlap."""
+    signature = types.void(ids, types.int64, types.int64, types.int64)
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        to, begin = (builder.gep(data, [i]) for i in args[1:3])
+        cgutils.raw_memmove(builder, to, begin, args[3], 4)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def _close_ranks(ids, room, ends, starts):
     """Move the ids of each step, which lie from step * room to ends[step], to behind those of the step before."""
     k = starts[0] = np.int64(0)
     for step in range(ends.size):
         begin, n = step * room, ends[step] - step * room
-        for j in range(n if begin > k else 0):
-            ids[k + j] = ids[begin + j]
+        if begin > k:
+            _move(ids, k, begin, n)
         k += n
         starts[step + 1] = k
 
