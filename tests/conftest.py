@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes, and how many networks that drawing makes are refused, says nothing on a shared machine.
+settings.register_profile("gossamer", deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("gossamer")
 
 
 @pytest.fixture(scope="session")

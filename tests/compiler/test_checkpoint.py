@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from forgery import forge
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import assert_identical, joined, refusal, small_convolutional
 from strategies import networks
@@ -29,7 +29,7 @@ from gossamer.compiler import (
     save_checkpoint,
 )
 
-broad = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+broad = settings(max_examples=80)
 
 
 @pytest.fixture(scope="module")

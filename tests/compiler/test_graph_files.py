@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from forgery import forge
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import assert_identical, joined, refusal, small_convolutional
 from strategies import networks, samples
@@ -32,7 +32,7 @@ from gossamer.compiler import (
 from gossamer.simulator import plan, run_reference, simulate
 from gossamer.simulator.kernels import convolution, neurons, scatter
 
-broad = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+broad = settings(max_examples=80)
 
 
 def compiled(network, unroll, quantized):
@@ -328,7 +328,7 @@ def changed(draw, graph):
     return with_projection(graph, i, **{name: value})
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60)
 @given(data=st.data(), network=networks(tangled=True), unroll=st.booleans(), quantized=st.booleans())
 def test_whatever_graph_can_be_constructed_runs_within_its_arrays(data, network, unroll, quantized):
     """Attack: graphs with hostile entries are refused, or every index that the kernels take is inside."""

@@ -77,7 +77,7 @@ def test_a_map_as_a_matrix_computes_what_torch_computes(make):
     assert (matrix.data != 0).all()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), st.integers(0, 2**32 - 1))
 def test_a_chain_as_one_matrix_computes_what_torch_computes(data, seed):
     rng = np.random.default_rng(seed)

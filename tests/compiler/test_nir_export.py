@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import nir
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import small_convolutional
 from strategies import networks, samples
@@ -80,14 +80,14 @@ def said(network, **options):
         raise
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80)
 @given(networks(), st.integers(0, 1000), st.sampled_from([1e-4, 1.0, 0.003]))
 def test_any_network_that_nir_can_say_comes_back_with_the_same_spikes(network, seed, dt):
     graph = said(network, dt=dt)
     assert_same(network, from_nir(graph), samples(network, seed))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25)
 @given(networks(), st.integers(0, 1000))
 def test_a_written_file_says_the_same_as_the_graph(network, seed):
     said(network)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import assert_identical, joined, refusal, small_convolutional
 from strategies import networks, samples
@@ -40,7 +40,7 @@ from gossamer.compiler import (
 )
 from gossamer.simulator import run_reference
 
-broad = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+broad = settings(max_examples=60)
 
 
 def maps_of(network):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossamer.hwmodels import HardwareError, load_chip
@@ -142,7 +142,7 @@ def outcome(path: Path) -> str:
     return "loaded"
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(start=st.floats(0, 1), length=st.integers(0, 40), junk=st.binary(max_size=12))
 def test_a_damaged_file_is_refused_or_loaded_but_never_crashes(
     small_chip_text: str, tmp_path: Path, start: float, length: int, junk: bytes

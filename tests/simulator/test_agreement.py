@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from agreement import assert_same, in_canonical_form, in_integers
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import networks, samples
 
@@ -11,7 +11,7 @@ from gossamer.compiler import canonicalize, to_synaptic_graph
 from gossamer.simulator import run_reference, simulate
 from gossamer.simulator.bit_plan import why_not_bits
 
-thorough = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+thorough = settings(max_examples=150)
 
 
 @thorough

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 from agreement import assert_same, in_canonical_form, in_integers
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import refusal, small_convolutional
 from numba import njit
@@ -221,7 +221,7 @@ def test_delayed_bytes_are_those_of_earlier_steps(delay):
         np.testing.assert_array_equal(out, expected[k])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40)
 @given(networks(layered=True), st.integers(0, 1000), st.sampled_from(["layer", "channel"]), st.integers(3, 10))
 def test_integers_equal_the_reference(network, seed, per, weight_bits):
     network = in_integers(network, weight_bits, per)
@@ -233,7 +233,7 @@ def test_integers_equal_the_reference(network, seed, per, weight_bits):
             assert_same(trace, simulate(graph, x, record="*", threads=2, engine="bits"), network)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40)
 @given(networks(layered=True), st.integers(0, 1000))
 def test_floats_depend_neither_on_the_engine_nor_on_how_synapses_are_stored(network, seed):
     network = in_canonical_form(network)

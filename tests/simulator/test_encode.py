@@ -121,7 +121,7 @@ def test_flat_samples_fit_a_picture_of_as_many_pixels():
     assert encode(in_steps, InputCoding(), (3, 2, 2), 5)[0].shape == (2, 5, 12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(["rate", "phase", "latency", "events"]), st.booleans(), st.integers(1, 6), st.integers(0, 99))
 def test_what_is_no_real_coding_emits_zeros_and_ones(kind, integer, n_steps, seed):
     rng = np.random.default_rng(seed)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import joined, refusal, small_convolutional
 from strategies import dyadic, sparse
@@ -132,7 +132,7 @@ def test_samples_given_as_steps_are_the_same_as_their_coding(graph):
     np.testing.assert_array_equal(a.logits, b.logits)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25)
 @given(
     n=st.integers(1, 9),
     threads=st.integers(1, 12),

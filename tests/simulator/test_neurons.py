@@ -172,7 +172,7 @@ def lava_lif(a, du, dv, vth, bias, reset="zero"):
     return spikes, membranes
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.integers(-65_535, 65_535), min_size=1, max_size=30),
     st.integers(0, 4096),
@@ -194,7 +194,7 @@ def test_lava_example_of_the_documentation():
     assert run(neuron, [4, 4, 4, 4, 10, 11]) == ([0, 0, 1, 0, 1, 1], [256, 512, 0, 256, 0, 0])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.integers(-65_535, 65_535), min_size=1, max_size=12),
     st.integers(0, 4096),

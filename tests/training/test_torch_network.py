@@ -69,14 +69,14 @@ def assert_as_reference(network, x):
     np.testing.assert_allclose(logits.numpy(), trace.logits, rtol=1e-6)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(networks(), st.integers(0, 2**32 - 1))
 def test_torch_agrees_with_the_reference_spike_for_spike(network, seed):
     assume(is_acyclic(network))
     assert_as_reference(network, samples(network, seed))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(networks(), st.integers(0, 2**32 - 1))
 def test_torch_agrees_with_the_reference_in_integers(network, seed):
     assume(is_acyclic(network))
