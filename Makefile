@@ -29,6 +29,7 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m pytest -q benchmarks --benchmark-columns=median,iqr,rounds --benchmark-group-by=param:workload
+	mkdir -p runs && $(BIN)/python benchmarks/compare.py --rounds 3 --out runs/compare.md
 
 rivals: sanafe
 	test -x .venv-rivals/bin/python || $(PYTHON) -m venv .venv-rivals

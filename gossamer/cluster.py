@@ -106,7 +106,7 @@ def simulate_on_cluster(
         raise GossamerError(
             "GSM-404", "samples that are one stream cannot be divided", where=graph.name, remedy="leave out --cluster"
         )
-    options["threads"] = options.get("threads") or 1
+    options["threads"] = 1 if options.get("threads") is None else options["threads"]
     x = as_samples(x)
     if not x.shape or len(x) == 0:
         return simulate_here(graph, x, y, **options)  # refuses

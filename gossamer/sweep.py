@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from .compiler import Array, Network, compile_network
-from .hwmodels import price
+from .hwmodels import GossamerError, price
 from .simulator import Samples, available_cores, simulate
 
 
@@ -68,6 +68,8 @@ def sweep(
         if progress is not None:
             progress(n_done, len(named))
 
+    if threads is not None and threads < 1:
+        raise GossamerError("GSM-404", "option out of range", where="threads", found=threads, expected=">= 1")
     if address is not None:
         from .cluster import connected, run_tasks
 

@@ -17,14 +17,16 @@ from .kernels import raise_flag, watch
 
 Work = Callable[[int, int, int], None]
 LOOKS = 1_000  # at a flag, before other threads of the machine are let through: some 20 microseconds
-MOST_HELPERS = 1024
+MOST = 64  # threads of one crew: they do not sleep while they wait
 STRIDE = 8  # flags that lie in one cache line, of which one is used
 
 
 @lru_cache(maxsize=1)
 def _helpers() -> ThreadPoolExecutor:
-    """Threads, as many as are ever asked for together. They are kept: to start one takes as long as a small layer."""
-    return ThreadPoolExecutor(MOST_HELPERS, "gossamer")
+    """Threads, as many as are ever asked for together: a crew that had to wait for another's would wait forever where
+    that waits for this one's. They are kept: to start one takes as long as a small layer.
+    """
+    return ThreadPoolExecutor(1 << 20, "gossamer")
 
 
 if hasattr(os, "register_at_fork"):
@@ -32,14 +34,14 @@ if hasattr(os, "register_at_fork"):
 
 
 class Crew:
-    """Final. `size` threads for one block, of which the caller is one.
+    """Final. `size` threads, at most MOST, for one block, of which the caller is one.
 
     with Crew(2) as crew:
         crew.share(work, n)
     """
 
     def __init__(self, size: int = 1) -> None:
-        self.size = size
+        self.size = size = min(size, MOST)
         self._flags = np.zeros(STRIDE * (size + 1), np.int64)  # what is to be done, then what each has done
         self._work: Work = _nothing
         self._parts: list[tuple[int, int]] = []

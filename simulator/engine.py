@@ -117,7 +117,7 @@ def _choose(plan: Plan, x: Samples, engine: str, names: list[str]) -> EventEngin
         raise SimulationError("GSM-404", "no such engine", where="engine", found=engine, expected=expected)
     reason = why_not_bits(plan.graph)
     if engine != "event" and reason is None:
-        bits = plan_bits(plan, largest_number(x, plan.graph.coding))
+        bits = plan_bits(plan, _largest(plan, x))
         if not bits.fits:
             reason = "sums that may leave 32 bits"
         elif engine == "bits" or cycles_by_bits(bits, len(x)) <= cycles_by_events(plan, x):
@@ -131,6 +131,14 @@ def _choose(plan: Plan, x: Samples, engine: str, names: list[str]) -> EventEngin
         found=reason,
         remedy="use the event engine",
     )
+
+
+def _largest(plan: Plan, x: Samples) -> int:
+    """What bounds the input of a graph of integers. Beyond 1, powers of two, so that a few plans are enough."""
+    if plan.graph.arithmetic != "int":
+        return 1
+    usual, largest = largest_number(x[:0], plan.graph.coding), largest_number(x, plan.graph.coding)
+    return largest if largest <= usual else usual << (-(-largest // usual) - 1).bit_length()
 
 
 def _in_order(run: Callable[[int, int], Block], blocks: list[tuple[int, int]], n_threads: int) -> Iterator[Block]:

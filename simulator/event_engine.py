@@ -2,8 +2,8 @@
 
 Each population is run over a block of steps at once; what it emits is pushed at once into the currents of its
 targets, `delay` steps later. Without a cycle the block is all T steps of a sample (layer by layer); with one it is a
-few steps, which the populations of the cycle go through one by one. Threads share the targets where many events
-arrive.
+few steps, which the populations of the cycle go through one by one. Of a single sample whose events visit many synapses
+threads share the steps, or the targets of one step.
 """
 
 from typing import Final
@@ -122,7 +122,7 @@ class _EventRun:
                 return
             ids, values, starts = _list(cell, seen)
         spikes = self.counter.spikes[cell.row, steps]
-        count_spikes(starts, spikes[:1] if same else spikes, 1)
+        count_spikes(starts, spikes[:1] if same else spikes)
         if same:
             spikes[1:] = spikes[0]
         if p.name in self.spikes:

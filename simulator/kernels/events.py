@@ -79,11 +79,11 @@ def list_spikes(spikes, ids, starts):
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def count_spikes(starts, spikes, each):
-    """Add `each` for every event of each step, over all samples, to spikes (n_block,) int64."""
+def count_spikes(starts, spikes):
+    """Add the events of each step, over all samples, to spikes (n_block,) int64."""
     for b in range(len(starts)):
         for step in range(spikes.size):
-            spikes[step] += each * (starts[b, step + 1] - starts[b, step])
+            spikes[step] += starts[b, step + 1] - starts[b, step]
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")

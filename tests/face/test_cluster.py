@@ -114,3 +114,10 @@ def test_a_sweep_is_what_single_runs_say(gossamer, files):
     assert answer.status == 0
     assert "(partial)" in answer.out
     assert gossamer("sweep", files / "net.safetensors", "--data", files / "x.npz", "--bits", "x").status == 2
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_a_sweep_takes_one_thread_at_least(threads):
+    x = np.zeros((2, 3, 8, 8), np.float32)
+    refused = refusal(lambda: sweep({"a": small_convolutional()}, x, threads=threads), "GSM-404", error=GossamerError)
+    assert refused.where == "threads"
