@@ -22,7 +22,7 @@ from workloads import N_STEPS, quantized, w1, w2
 
 from gossamer.compiler import SynapticGraph
 from gossamer.simulator import kernels, simulate
-from gossamer.simulator.buffers import aligned_zeros
+from gossamer.simulator.buffers import Buffers
 from gossamer.simulator.plan import ProjectionPlan, plan_graph
 
 SPARSITIES = (0.9, 0.95, 0.99)
@@ -106,9 +106,9 @@ def updated(
     one, scale, unit = (100, 64, 4096) if integer else (1, 1, 1)
     threshold = np.array([one * scale], number)
     leaks, decays = (np.array([round(x * unit) if integer else x]).astype(number) for x in (leak, decay))
-    v, bias = aligned_zeros((n_samples, n_neurons), number), aligned_zeros((n_neurons,), number)
-    u = aligned_zeros((n_samples, n_neurons if decay else 0), number)
-    current = aligned_zeros(fires.shape, number)
+    zeros = Buffers().zeros  # which lie as the engine's do
+    v, bias, current = (zeros(shape, number) for shape in ((n_samples, n_neurons), (n_neurons,), fires.shape))
+    u = zeros((n_samples, n_neurons if decay else 0), number)
     current[:] = fires * one
     options = (number(1), decay > 0, False, False)  # keep, has_current, voltage_first, reset_delay
     ids = np.zeros((n_samples, N_STEPS * n_neurons + kernels.LANES), np.int32)

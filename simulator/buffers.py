@@ -9,14 +9,7 @@ import numpy as np
 from ..compiler import Array
 
 LINE = 64  # bytes: a vector that lies across two lines of the cache is two
-
-
 SLACK = 1 << 16  # bytes that a memory may be larger than needed, beyond four times
-
-
-def aligned_zeros(shape: tuple[int, ...], dtype: type[Any]) -> Array:
-    """An array of zeros that begins at a line of the cache."""
-    return _aligned(np.zeros(_n_bytes(shape, dtype) + LINE, np.uint8), shape, dtype)
 
 
 def _n_bytes(shape: tuple[int, ...], dtype: type[Any]) -> int:
@@ -31,7 +24,9 @@ def _aligned(memory: Array, shape: tuple[int, ...], dtype: type[Any]) -> Array:
 
 
 class Buffers:
-    """Final. Memory that is given back by who has done with it, for whoever needs about as much next."""
+    """Final. Arrays that begin at a line of the cache; who has done with one gives its memory back, for whoever needs
+    about as much next.
+    """
 
     def __init__(self) -> None:
         self._zeros: list[Array] = []
