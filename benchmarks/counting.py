@@ -25,7 +25,7 @@ from workloads import quantized, w2
 from gossamer.compiler import SynapticGraph
 from gossamer.hwmodels import EVENT_NAMES
 from gossamer.simulator import counting, event_engine, simulate
-from gossamer.simulator.kernels import bits, convolution, planes, scatter
+from gossamer.simulator.kernels import bit_counts, convolution, planes, scatter
 from gossamer.simulator.plan import plan_graph
 
 SPARSITIES = (0.9, 0.95, 0.99)
@@ -54,7 +54,8 @@ def uncounted(graph: SynapticGraph) -> Iterator[None]:
             patches.callback(object.__setattr__, q, "kernel", q.kernel)
             object.__setattr__(q, "kernel", UNCOUNTED[q.kernel])
         for owner, name in (
-            (event_engine, "count_spikes"), (event_engine, "count_visits"), (bits, "count"), (planes, "count_numbers")
+            (event_engine, "count_spikes"), (event_engine, "count_visits"),
+            (bit_counts, "count"), (planes, "count_numbers"),
         ):  # fmt: skip
             patches.enter_context(patch.object(owner, name, lambda *_: None))
         patches.enter_context(patch.object(counting.Counter, "counts", _zeros))

@@ -53,7 +53,8 @@ def sweep(
         x, y: Samples and labels, as `simulate` takes them.
         weight_bits: Of integers, or None for float32. n_steps: T, or None for each network's own.
         chips: See `gossamer.energy`; all price the same run.
-        address: Of a dask.distributed scheduler, whose workers take the combinations; threads of this process if None.
+        address: Of a dask.distributed scheduler, whose workers take the combinations and each hold all samples; threads
+            of this process if None.
         threads: How many take them here; all cores if None.
         progress: Called with (combinations done, combinations).
     Returns: One point per combination, in the order network, weight bits, steps. They do not depend on where they ran.
@@ -62,7 +63,7 @@ def sweep(
     named = [(name, bits, steps) for name, bits, steps in product(networks, weight_bits, n_steps)]
     n_done = 0
 
-    def tell(_: int) -> None:
+    def tell() -> None:
         nonlocal n_done
         n_done += 1
         if progress is not None:
@@ -76,15 +77,19 @@ def sweep(
         with connected(address) as client:
             samples = client.submit(_same, (x, y), pure=False)  # tasks, so that they can be made again if lost
             there = {name: client.submit(_same, network, pure=False) for name, network in networks.items()}
-            tasks = [(name, there[name], samples, bits, steps, tuple(chips)) for name, bits, steps in named]
-            return run_tasks(client, _point, tasks, tell)
+            tasks = ((name, there[name], samples, bits, steps, tuple(chips)) for name, bits, steps in named)
+            done: dict[int, Point] = {}
+            for i, point in run_tasks(client, _point, tasks):
+                done[i] = point
+                tell()
+        return [done[i] for i in sorted(done)]
     points = []
     with ThreadPoolExecutor(threads or available_cores()) as pool:
         futures = [pool.submit(_point, n, networks[n], (x, y), bits, steps, tuple(chips)) for n, bits, steps in named]
         try:
-            for i, future in enumerate(futures):
+            for future in futures:
                 points.append(future.result())
-                tell(i)
+                tell()
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise

@@ -17,10 +17,9 @@ from .bit_plan import BitPlan, Target, emits_numbers
 from .block import Block
 from .counting import Counter
 from .crew import Crew, Work
-from .kernels import bit_neurons, bits, planes
+from .kernels import bit_counts, bit_neurons, bits, planes
 
 HELD_BYTES = 1 << 20  # currents that are made before they are used, so that they stay in the cache
-WORTH_SHARING = 150_000  # cycles of work from which threads share a layer
 NOTHING = np.empty((0, bits.STEPS), np.float32)
 
 
@@ -56,7 +55,7 @@ class BitEngine:
         except Empty:
             memory = BitMemory(self.plan, len(inputs))
         with Crew(self.threads) as crew:
-            if max(memory.cycles.values()) >= WORTH_SHARING:
+            if memory.shared:
                 crew.call()
             run = _BitRun(memory, inputs, constant, crew)
             run.run()
@@ -113,14 +112,15 @@ class _BitRun:
                 if target.kernel == "merge":
                     continue
                 work = self._work(target, chunk, v, u)
-                if self.memory.cycles[p.name] >= WORTH_SHARING:
-                    self.crew.share(work, target.n_channels)
+                n = self.memory.products[p.name].n_groups if target.dense else target.n_channels
+                if p.name in self.memory.shared:
+                    self.crew.share(work, n)
                 else:
-                    work(0, 0, target.n_channels)
+                    work(0, 0, n)
 
     def count(self) -> Array:
         """The counts of the block."""
-        count: Any = bits.count
+        count: Any = bit_counts.count
         counter, n_all = Counter(self.plan.plan, self.plan.n_steps), self.plan.n_chunks * bits.STEPS
         n_parts = self.crew.size if self.crew.is_called else 1
         tables, (_, *others) = self.memory.tables(n_parts), self.memory.counting
@@ -130,10 +130,12 @@ class _BitRun:
             count(self.memory.data, self.n, tables[part], *others, *(a[part] for a in by_part))
 
         self.crew.share(count_part, n_parts)
-        spikes, visits = (a.sum(axis=0) for a in by_part)
-        for row, p in enumerate(self.plan.plan.populations):
-            if p.name in self.numbers and p.kind != "readout":
-                planes.count_numbers(self.numbers[p.name], *p.fan_outs, spikes[row, : self.plan.n_steps], visits)
+        spikes, visits = (a[0] if n_parts == 1 else a.sum(axis=0) for a in by_part)
+        for name, numbers in self.numbers.items():
+            p = self.plan.plan.population(name)
+            if p.kind != "readout":
+                mine = spikes[self.plan.plan.row(name), : self.plan.n_steps]
+                planes.count_numbers(numbers, *p.fan_outs, mine, visits)
         counter.spikes += spikes[:, : self.plan.n_steps]
         counter.visits += visits[:, : self.plan.n_steps]
         return counter.counts(self.n)
@@ -167,8 +169,8 @@ class _BitRun:
 
     def _different_steps(self, target: Target) -> int:
         """1 if all that arrives is constant, else 8."""
-        constant = not target.spikes and all(self.numbers[q.source].shape[3] == 1 for q, _ in target.numbers)
-        return 1 if constant else bits.STEPS
+        constant = all(self.numbers[q.source].shape[3] == 1 for q, _ in target.numbers)
+        return 1 if constant and not target.spikes and not target.dense else bits.STEPS
 
     def _numbers(self, target: Target, chunk: int) -> tuple[Array, ...]:
         """Lay out what arrives as numbers; the kernels' `numbers`."""
@@ -191,6 +193,8 @@ class _BitRun:
 
     def _work(self, target: Target, chunk: int, v: Array, u: Array) -> Work:
         """What threads share: channels first ... end over eight steps, with the scratch of a part."""
+        if target.dense:
+            return partial(self._multiply, target, chunk, v, u)
         numbers = self._numbers(target, chunk)
         if target.kernel != "fire":
             return partial(self._run_channels, target, chunk, numbers, v, u)
@@ -202,6 +206,16 @@ class _BitRun:
         if not target.numbers and self.plan.n_chunks == 1:
             self.memory.works[key] = work
         return work
+
+    def _multiply(self, target: Target, chunk: int, v: Array, u: Array, part: int, first: int, end: int) -> None:
+        """Run groups of channels whose sums are products, as many at a time as have room for them."""
+        product = self.memory.products[target.population.name]
+        numbers = product.numbers(part)
+        run: Work = partial(self._run_channels, target, chunk, numbers, v, u)
+        if target.kernel == "fire":
+            run = self._fire(target, chunk, numbers, v)
+        for a in range(first - first % product.at_a_time, end, product.at_a_time):
+            run(part, *product.multiply(part, max(a, first), min(a + product.at_a_time, end)))
 
     def _fire(self, target: Target, chunk: int, numbers: tuple[Array, ...], v: Array) -> Work:
         """A call of the kernel `pull_and_fire`."""

@@ -7,11 +7,15 @@ import numpy as np
 
 from ..compiler import Array, Projection, SharedCsr
 from .bit_plan import BitPlan, Target, emits_numbers
+from .bit_products import Product
 from .crew import Work
-from .kernels import bits, planes
+from .dense import Dense
+from .kernels import bit_counts, bits, dense, planes
 from .plan import Number
 from .rows import Planes, Rows
 
+WORTH_SHARING = 500_000  # cycles: two threads of one core are little faster than one
+WORTH_NARROWING = 32  # numbers that can then be added up before they must be put by
 WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 Copy = tuple[Callable[..., None], tuple[Any, ...]]  # a kernel and its arguments
 
@@ -24,15 +28,17 @@ class BitMemory:
     data: uint8, a bit for each step. first: where a population's bytes (n_chunks, n_neurons, n_samples) begin.
     copies, spikes: by target and chunk, what is to be laid out before it is run (or what runs it, of kernel "merge"),
     and the kernels' `spikes`. tiles (by target and steps), at_once, biases, no_numbers, counting: further arguments
-    of its kernel. works (by target and chunk): calls of a kernel that are the same for every block. cycles: that a
-    target takes, about.
+    of its kernel. works (by target and chunk): calls of a kernel that are the same for every block. shared:
+    targets whose work threads share.
     """
 
     def __init__(self, plan: BitPlan, n_samples: int) -> None:
         self.plan, self.n_samples = plan, n_samples
         self.first: dict[str, int] = {}
         self._laid: dict[tuple[object, ...], int] = {}
+        self._spreads: dict[tuple[object, ...], Array] = {}
         self.works: dict[tuple[str, int], Work] = {}
+        self.products: dict[str, Product] = {}
         self._tables: dict[int, list[Array]] = {}
         self._scratch: dict[tuple[int, type, type], tuple[Array, Array, Array]] = {}
         # Tiles are read beyond what is output: nothing depends on it, but it must be there.
@@ -42,7 +48,7 @@ class BitMemory:
                 self.first[p.name] = n
                 n += plan.n_chunks * p.n_neurons * n_samples
         for target in plan.targets:
-            for q, r in target.spikes if target.kernel != "merge" else ():
+            for q, r in _read_by(target):
                 width = r.planes.plane[1] if r.planes else 1
                 overhang = max(overhang, bits.MOST_ROWS * width * n_samples + bits.MOST_BYTES)
                 for key, size in self._copies_of(q, r):
@@ -62,7 +68,7 @@ class BitMemory:
                     made = set()  # the next chunk will be laid out in the same place
                 self._read(target, chunk, made)
         self.tiles = {(t.population.name, n): t.tile(n_samples, n) for t in plan.targets for n in (1, bits.STEPS)}
-        self.cycles = {t.population.name: t.cycles(n_samples) for t in plan.targets}
+        self.shared = _worth_sharing({t.population.name: t.cycles(n_samples) for t in plan.targets})
         self.at_once = {t.population.name: t.at_once(n_samples) for t in plan.targets}
         self.biases = {t.population.name: np.repeat(t.biases, n_samples, axis=1) for t in plan.targets}
         self.counting = self._counting()
@@ -76,7 +82,7 @@ class BitMemory:
         synapses = (s.first_row, s.row_start, s.places, s.weights)
         return (np.concatenate([*laid, room]), base.astype(np.int64), np.array(pitch, np.int64), *synapses)
 
-    def _counting(self) -> tuple[Array, ...]:
+    def _counting(self) -> tuple[Any, ...]:
         """The arguments of the kernel `count` that describe populations."""
         table, usual, rows = [], [], []
         start, place, weight = [np.zeros(1, np.int64)], [], []
@@ -97,14 +103,15 @@ class BitMemory:
             n_extra += len(f.place)
             sizes += (f.usual.size, len(p.outgoing), len(p.outgoing))
         counted = np.array(table, np.int64).reshape(-1, 9)
-        nothing = np.empty(0, np.int32)
+        weights, at_once = _narrowed(np.concatenate([np.empty(0, np.int32), *weight]))
         return (
             counted,
             np.concatenate([np.empty(0, np.int64), *usual]),
             np.array(rows, np.int64),
             np.concatenate(start),
-            np.concatenate([nothing, *place]),
-            np.concatenate([nothing, *weight]),
+            np.concatenate([np.empty(0, np.int32), *place]),
+            weights,
+            at_once,
         )
 
     def tables(self, n_parts: int) -> list[Array]:
@@ -152,6 +159,38 @@ class BitMemory:
             copies.append(((q.source, q.delay, r.planes.key), r.planes.size))
         return copies
 
+    def _lay(self, q: Projection, r: Rows, chunk: int, made: set[tuple[object, ...]], copies: list[Copy]) -> int:
+        """Where a projection reads its source; adds the copies that must be made before, and are not `made`."""
+        first, n = self.first[q.source], self.plan.graph[q.source].n_neurons * self.n_samples
+        at = first + chunk * n
+        for key, size in self._copies_of(q, r):
+            out = self.data[self._laid[key] :][: size * self.n_samples]
+            if key not in made:
+                made.add(key)
+                if len(key) == 2:
+                    whole = self.data[first:][: self.plan.n_chunks * n]
+                    copies.append((planes.delay_steps, (whole, n, chunk, q.delay, out)))
+                elif r.planes is not None:
+                    copies.append(lay_out(self.data[at:][:n], r.planes, self.n_samples, out))
+            at = self._laid[key]
+        return at
+
+    def _spread(self, d: Dense, chunk: int, made: set[tuple[object, ...]], copies: list[Copy]) -> Array:
+        """The source of a dense projection, spread to words."""
+        q, r = d.projection, d.rows
+        at = self._lay(q, r, chunk, made, copies)
+        key = ("spread", q.source, q.delay, r.planes.key if r.planes else None)
+        unit = self.n_samples * bits.STEPS
+        if key not in self._spreads:
+            beyond = (r.planes.plane[1] if r.planes else 0) * unit + bits.VECTOR_BITS  # see `overhang`
+            self._spreads[key] = _aligned(d.n_groups * d.n_places * unit + beyond, np.uint32)
+            self._spreads[key][:] = 0
+        if key not in made:
+            made.add(key)
+            laid = self.data[at:][: d.n_sources * d.n_places * self.n_samples]
+            copies.append((dense.spread_bytes, (laid, d.n_sources, self._spreads[key])))
+        return self._spreads[key]
+
     def _read(self, target: Target, chunk: int, made: set[tuple[object, ...]]) -> None:
         base, pitch = [], []
         copies: list[Copy] = []
@@ -159,25 +198,40 @@ class BitMemory:
             self.copies[target.population.name].append([self._merge(target, chunk)])
             return
         for q, r in target.spikes:
-            first, n = self.first[q.source], self.plan.graph[q.source].n_neurons * self.n_samples
-            at = first + chunk * n
-            for key, size in self._copies_of(q, r):
-                out = self.data[self._laid[key] :][: size * self.n_samples]
-                if key not in made:
-                    made.add(key)
-                    if len(key) == 2:
-                        whole = self.data[first:][: self.plan.n_chunks * n]
-                        copies.append((planes.delay_steps, (whole, n, chunk, q.delay, out)))
-                    elif r.planes is not None:
-                        copies.append(lay_out(self.data[at:][:n], r.planes, self.n_samples, out))
-                at = self._laid[key]
-            base.append(at)
+            base.append(self._lay(q, r, chunk, made, copies))
             pitch.append(r.planes.plane[1] * self.n_samples if r.planes else 0)
+        spreads = [self._spread(d, chunk, made, copies) for d in target.dense]
+        if spreads and chunk == 0:
+            self.products[target.population.name] = Product(target, self.n_samples, spreads)
         s = target.spikes
         synapses = (s.first_row, s.row_start, s.places, s.weights)
         sources = (self.data, np.array(base, np.int64), np.array(pitch, np.int64), *synapses)
         self.copies[target.population.name].append(copies)
         self.spikes[target.population.name].append(sources)
+
+
+def _read_by(target: Target) -> list[tuple[Projection, Rows]]:
+    """The projections that a target reads as bits, laid out."""
+    dense = [(d.projection, d.rows) for d in target.dense]
+    return [*target.spikes, *dense] if target.kernel != "merge" else []
+
+
+def _narrowed(weights: Array) -> tuple[Array, int]:
+    """Weights in 16 bits or in 32, and how many may be added up in as many: a multiple of `TOGETHER`."""
+    largest = max(1, int(np.abs(weights).max(initial=0)))
+    for number in (np.int16, np.int32):
+        at_once = int(np.iinfo(number).max) // largest
+        if at_once >= WORTH_NARROWING:
+            break
+    return weights.astype(number), max(at_once // bit_counts.TOGETHER, 1) * bit_counts.TOGETHER
+
+
+def _worth_sharing(cycles: dict[str, float]) -> frozenset[str]:
+    """Which targets are so much work that threads gain by sharing it. None, if together they are the smaller part: who
+    waits for the next of them keeps a core from its other thread.
+    """
+    large = {name for name, n in cycles.items() if n >= WORTH_SHARING}
+    return frozenset(large if 2 * sum(cycles[name] for name in large) >= sum(cycles.values()) else ())
 
 
 def lay_out(source: Array, p: Planes, unit: int, out: Array) -> Copy:
@@ -192,7 +246,7 @@ def _as_words(source: Array, out: Array, unit: int) -> tuple[Array, Array, int]:
     return (source.view(WORDS[size]), out.view(WORDS[size]), 1) if size in WORDS else (source, out, unit)
 
 
-def _aligned(n: int, number: type[Number]) -> Array:
+def _aligned(n: int, number: type[Number] | type[np.uint32]) -> Array:
     """(n,) at a multiple of a vector's size: vectors that lie in two cache lines take twice as long."""
     size = bits.VECTOR_BITS // 8
     whole = np.empty(n * np.dtype(number).itemsize + size, np.uint8)

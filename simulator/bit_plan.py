@@ -22,6 +22,7 @@ from ..compiler import (
     SynapticGraph,
     broadcast,
 )
+from .dense import Dense, dense_of
 from .kernels import bits
 from .plan import Number, Plan, PopulationPlan
 from .rows import Rows, rows_by_target
@@ -31,6 +32,7 @@ WORKING_BYTES = 2 << 20  # of a layer's sources and targets, most of which shoul
 FEW_PIXELS = 64  # fewer are counted one by one
 MOST_SAMPLES = 64  # in a block
 TILE_OVERHEAD = 12  # what a tile costs beside its vectors, in vectors
+PRODUCT_CYCLES = 1.1  # in which a vector of two bytes meets four sources of one channel
 ROW_CYCLES = 120  # that a tile of a row costs beside its synapses: most of them for two jumps that are not foreseen
 FIRE_CYCLES = 230  # in which a tile fires
 
@@ -87,8 +89,8 @@ class Target:
 
     kernel: "fire", "merge", "update" or "sum". number, membrane: types of sums and of membranes. n_channels, height,
     width: as rows see it: every neuron is a channel of one pixel where a projection has a row for each neuron.
-    spikes, numbers: what it pulls. neuron: (n_channels, n), see the kernels. biases: (n_channels, n_pixels), or
-    (n_channels, 0) where a channel's pixels share theirs.
+    dense: what it multiplies. spikes, numbers: what it pulls. neuron: (n_channels, n), see the kernels. biases:
+    (n_channels, n_pixels), or (n_channels, 0) where a channel's pixels share theirs.
     """
 
     population: Population
@@ -98,6 +100,7 @@ class Target:
     n_channels: int
     height: int
     width: int
+    dense: tuple[Dense, ...]
     spikes: Sources
     numbers: Sources
     neuron: Array
@@ -130,7 +133,9 @@ class Target:
         n_tiles = -(-self.height // n_rows) * -(-self.width * n_samples // n_bytes)
         per_synapse = 1 + 1.2 * bits.TILES[index][0] * bits.TILES[index][1]
         per_row = ROW_CYCLES + FIRE_CYCLES / self.at_once(n_samples)
-        return n_tiles * (len(self.spikes.weights) * per_synapse + self.n_channels * per_row)
+        pulled = n_tiles * (len(self.spikes.weights) * per_synapse + self.n_channels * per_row)
+        n_vectors = self.height * -(-self.width * n_samples // 2)
+        return pulled + PRODUCT_CYCLES * n_vectors * sum(d.weights.size for d in self.dense)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -155,12 +160,17 @@ def fan_outs(p: PopulationPlan) -> FanOuts:
     usual, start, place, weight = [], [0], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for q in p.outgoing:
         by_channel = q.fan_out.reshape(n_channels, -1)
-        most = by_channel[:, by_channel.shape[1] // 2 + (p.shape[-1] // 2 if n_channels > 1 else 0)]
+        if n_pixels < FEW_PIXELS:
+            most = (by_channel.min(axis=1, initial=0) + by_channel.max(axis=1, initial=0)) // 2
+        else:
+            most = by_channel[:, by_channel.shape[1] // 2 + p.shape[-1] // 2]
         other = (by_channel - most[:, None]).reshape(-1)
+        # Where most are different, all: side by side, they are faster to read.
+        different = np.flatnonzero(other) if 2 * np.count_nonzero(other) < len(other) else np.arange(len(other))
         usual.append(most)
-        place.append(np.flatnonzero(other))
-        weight.append(other[place[-1]])
-        start.append(start[-1] + len(place[-1]))
+        place.append(different)
+        weight.append(other[different])
+        start.append(start[-1] + len(different))
     if all((u == u[0]).all() for u in usual):
         usual, n_channels = [u[:1] for u in usual], 1
     return FanOuts(
@@ -201,20 +211,22 @@ class BitPlan:
     @cached_property
     def n_samples(self) -> int:
         """Samples that a block should have: as many as stay in the cache, for small layers gain from many."""
-        widest: int = 1
-        for target in self.targets:
-            incoming = [*target.spikes, *target.numbers]
-            sources = sum(r.planes.size if r.planes else self.graph[q.source].n_neurons for q, r in incoming)
-            widest = max(widest, sources + target.population.n_neurons)
+        widest = max(self._bytes_laid(t) + t.population.n_neurons for t in self.targets)
         n = int(max(1, WORKING_BYTES // (widest * self.n_chunks)))
         return min(MOST_SAMPLES, 1 << (n.bit_length() - 1))  # a power of two fills vectors
 
     @cached_property
     def bytes_per_sample(self) -> int:
         """About what one sample holds: bytes of spikes, and as laid out for their targets, and numbers of all steps."""
-        laid: int = sum(r.planes.size for t in self.targets for _, r in (*t.spikes, *t.numbers) if r.planes)
+        laid = sum(self._bytes_laid(t) for t in self.targets)
         each = (32 if emits_numbers(self.graph, p) else 1 for p in self.graph.populations)
         return laid + self.n_chunks * sum(n * p.n_neurons for n, p in zip(each, self.graph.populations, strict=True))
+
+    def _bytes_laid(self, target: Target) -> int:
+        """Of one sample, as a target reads its sources."""
+        pulled = [*target.spikes, *target.numbers]
+        places = (r.planes.size if r.planes else self.graph[q.source].n_neurons for q, r in pulled)
+        return sum(places) + sum(9 * d.n_sources * d.n_places for d in target.dense)  # each byte, spread to eight
 
     def _target(self, p: Population) -> Target:
         graph, prepared = self.graph, self.plan.population(p.name)
@@ -235,8 +247,16 @@ class BitPlan:
         number: type[Number] = np.float32
         if self.integer:
             number = np.int16 if widest <= NARROW and not as_numbers else np.int32
-            if number is np.int32 and membrane is np.int16:  # a membrane is no narrower than a sum
-                membrane = np.int32
+        as_spikes = [(q, r) for q, r in arriving if not emits_numbers(graph, graph[q.source])]
+        dense: list[Dense] = []
+        if kernel != "merge" and not as_numbers:
+            found = (dense_of(q, r, graph[q.source].n_neurons, number) for q, r in as_spikes)
+            dense = [d for d in found if d is not None]
+        if dense:
+            as_spikes = [(q, r) for q, r in as_spikes if all(d.projection is not q for d in dense)]
+            number = np.int32
+        if number is np.int32 and membrane is np.int16:  # a membrane is no narrower than a sum
+            membrane = np.int32
         return Target(
             population=p,
             kernel=kernel,
@@ -245,7 +265,8 @@ class BitPlan:
             n_channels=n_channels,
             height=height,
             width=width,
-            spikes=_joined([(q, r) for q, r in arriving if not emits_numbers(graph, graph[q.source])], number),
+            dense=tuple(dense),
+            spikes=_joined(as_spikes, number),
             numbers=_joined(as_numbers, number),
             neuron=neuron,
             biases=biases,

@@ -41,17 +41,22 @@ class Cell:
 class Cells:
     """All populations of a graph, for so many samples and steps.
 
-    n_block: steps that are run at a time. groups: as in the plan.
+    n_steps: in all, after which nothing arrives. n_block: of them that are run at a time. groups: as in the plan.
     """
 
+    n_steps: int
     n_block: int
     groups: tuple[tuple[tuple[Cell, ...], bool], ...]
 
 
+def steps_at_once(plan: Plan) -> int:
+    """Steps that a population is run over at a time: all of a sample, if there is no cycle."""
+    return block_steps(plan.graph) if plan.graph.is_recurrent else plan.n_steps
+
+
 def make_cells(plan: Plan, n: int, n_steps: int) -> Cells:
     """Room for n samples of n_steps; in a single block, each population takes what those before it have done with."""
-    graph = plan.graph
-    n_block = block_steps(graph) if graph.is_recurrent else plan.n_steps
+    graph, n_block = plan.graph, steps_at_once(plan)
     buffers, currents, groups = Buffers(), {}, []
     for populations, is_cycle in plan.groups:
         sizes = {1} if is_cycle else {min(n_block, n_steps), n_steps % n_block or n_block}
@@ -67,7 +72,7 @@ def make_cells(plan: Plan, n: int, n_steps: int) -> Cells:
                 buffers.give_zeros(cell.current)
                 for array in (cell.v, cell.u, *(a for events in cell.events.values() for a in events)):
                     buffers.give(array)
-    return Cells(n_block, tuple(groups))
+    return Cells(n_steps, n_block, tuple(groups))
 
 
 def _cell(plan: Plan, p: PopulationPlan, n: int, sizes: set[int], currents: dict[str, Array], buffers: Buffers) -> Cell:

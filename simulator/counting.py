@@ -4,6 +4,7 @@ import numpy as np
 
 from ..compiler import Array
 from ..hwmodels import EVENT_NAMES
+from .kernels import bill
 from .plan import Plan
 
 SPIKES = EVENT_NAMES.index("spikes")
@@ -24,11 +25,7 @@ class Counter:
 
     def counts(self, n_samples: int) -> Array:
         """(n_layers, T, len(EVENT_NAMES)) int64 of so many samples: every neuron is updated in each step of each."""
-        plan, spikes, visits = self.plan, self.spikes, self.visits
-        if spikes.shape[1] > plan.n_steps:
-            spikes, visits = (a.reshape(len(a), -1, plan.n_steps).sum(axis=1) for a in (spikes, visits))
-        billed = visits[:, :, None] * plan.per_visit[:, None, :]
-        counts: Array = (plan.leads_into @ billed.reshape(len(billed), -1)).reshape(len(spikes), *billed.shape[1:])
-        counts += n_samples * plan.per_step[:, None, :]
-        counts[:, :, SPIKES] += spikes
+        plan, kernel = self.plan, bill
+        counts: Array = np.zeros((len(plan.populations), plan.n_steps, len(EVENT_NAMES)), np.int64)
+        kernel(self.spikes, self.visits, plan.into, plan.per_visit, plan.per_step, n_samples, SPIKES, counts)
         return counts

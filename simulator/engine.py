@@ -65,19 +65,19 @@ def simulate(
     n_bytes = _check_memory(graph, steps)
     plan = plan_graph(graph, steps)
     n_threads = threads or available_cores()
+    n_apart = n_threads if graph.reset_between_samples else 1  # that take blocks: those of a stream come one by one
     chosen = _choose(plan, x, engine, names)
     if isinstance(chosen, BitEngine):
         per_block = max(1, min(chosen.plan.n_samples, block_bytes // chosen.plan.bytes_per_sample))
     else:
-        per_block = max(1, min(32, block_bytes // n_bytes, -(-len(x) // n_threads)))
-    if not graph.reset_between_samples:  # one stream
-        per_block = len(x)
+        per_block = max(1, min(32, block_bytes // n_bytes, -(-len(x) // n_apart)))
+        per_block += -per_block % chosen.samples_at_once
     blocks = [(a, min(a + per_block, len(x))) for a in range(0, len(x), per_block)]
     counts = np.zeros((len(graph.populations), steps, len(EVENT_NAMES)), np.int64)
     logits: list[Array] = []
     recorded: dict[str, list[Array]] = {name: [] for name in names}
     # Threads take blocks; where there are fewer blocks than threads, they share the work in each.
-    n_outer = min(n_threads, len(blocks))
+    n_outer = min(n_apart, len(blocks))
     chosen.threads = n_threads // n_outer
     chosen.load({b - a for a, b in blocks})
     started = time.perf_counter()
@@ -123,7 +123,7 @@ def _choose(plan: Plan, x: Samples, engine: str, names: list[str]) -> EventEngin
         elif engine == "bits" or cycles_by_bits(bits, len(x)) <= cycles_by_events(plan, x):
             return BitEngine(bits, names)
     if engine != "bits":
-        return EventEngine(plan, names)
+        return EventEngine(plan, names, len(x))
     raise SimulationError(
         "GSM-404",
         "the bit-parallel engine cannot run this graph",

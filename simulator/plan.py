@@ -220,11 +220,9 @@ class Plan:
         return np.stack([p.per_step for p in self.populations])
 
     @cached_property
-    def leads_into(self) -> Array:
-        """(n_populations, n_projections) 1 where a projection leads into a population."""
-        targets = np.array([self.row(q.target) for q in self.projections], np.int64)
-        leads: Array = (np.arange(len(self.populations))[:, None] == targets).astype(np.int64)
-        return leads
+    def into(self) -> Array:
+        """(n_projections,) the row of each one's target."""
+        return np.array([self.row(q.target) for q in self.projections], np.int64)
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

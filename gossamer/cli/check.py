@@ -48,6 +48,17 @@ def one_of(value: str, allowed: Sequence[str], *, option: str) -> None:
         raise GossamerError("GSM-702", "no such choice", where=option, found=repr(value), expected=" or ".join(allowed))
 
 
+def cluster(address: str | None) -> None:
+    """Refuse an address where no scheduler with workers answers.
+
+    Raises: GossamerError: GSM-406, GSM-701.
+    """
+    if address is not None:
+        from ..cluster import find_scheduler
+
+        find_scheduler(address)
+
+
 def chips(names: Sequence[str] | None) -> list[str]:
     """The chips asked for, each once, and every one of them known.
 

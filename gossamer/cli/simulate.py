@@ -53,6 +53,7 @@ def simulate(
 
     chips = check.chips(chip)
     check.writable(out)
+    check.cluster(cluster)
     compiled, on_the_fly = load_runnable(graph)
     if on_the_fly:
         note(f"{graph} is a checkpoint: compiled on the fly, in {compiled.arithmetic}")

@@ -39,6 +39,7 @@ def sweep(
     chips = check.chips(chip)
     weight_bits = [None if word == "float" else _whole(word, "--bits") for word in bits.split(",")]
     n_steps = [None] if steps is None else [_whole(word, "--steps") for word in steps.split(",")]
+    check.cluster(cluster)
     loaded = {str(path): load_network(path) for path in networks}
     samples = load_samples(data, split=split, data_dir=data_dir, limit=limit)
     for network in loaded.values():

@@ -9,6 +9,7 @@ Currents: (n_samples, ring, n_neurons); step t lives in slot t % ring. bits.py a
 
 from .convolution import multiply_convolution as multiply_convolution
 from .convolution import push_convolution as push_convolution
+from .events import bill as bill
 from .events import count_spikes as count_spikes
 from .events import count_visits as count_visits
 from .events import list_events as list_events

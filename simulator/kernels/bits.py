@@ -17,7 +17,6 @@ Each has a twin in plain Numba (`plain_...`), which tests hold against it.
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 STEPS = 8  # in a byte
@@ -213,78 +212,6 @@ _fire, _fire_constant = _make_fire(False, False), _make_fire(True, False)
 _fire_wrapping, _fire_constant_wrapping = _make_fire(False, True), _make_fire(True, True)
 
 
-def _add_bits(builder, a, b, c):
-    """What three bits make in each place: (carries, sums)."""
-    either = builder.xor(a, b)
-    return builder.or_(builder.and_(a, b), builder.and_(either, c)), builder.xor(either, c)
-
-
-def _sum_bits(builder, bits, held):
-    """Add bits, vectors of one place value, to those `held` of the places from theirs on; what is left is carried on.
-
-    Returns the carries out of the last place. len(bits): 2 ** len(held).
-    """
-    for place, before in enumerate(held):
-        carried, now = [], before
-        for pair in zip(bits[::2], bits[1::2], strict=True):
-            carry, now = _add_bits(builder, now, *pair)
-            carried.append(carry)
-        held[place], bits = now, carried
-    return bits[0]
-
-
-@intrinsic
-def _count_steps(typingctx, memory, first, n, totals):
-    """totals[t] += how many of n bytes from `first` on have bit t set. totals: (8,) int64.
-
-    Vectors are added up bit by bit, eight at a time, before anything is counted (Harley and Seal).
-    """
-    signature = types.void(memory, types.int64, types.int64, totals)
-
-    def codegen(context, builder, signature, args):
-        n_lanes, together = 64, 8
-        vector = ir.VectorType(_I8, n_lanes)
-        memory = builder.gep(_data(context, builder, signature, args, 0), [args[1]])
-        totals = _data(context, builder, signature, args, 3)
-        slots = [builder.gep(totals, [ir.Constant(_I64, t)]) for t in range(STEPS)]
-
-        def count(bytes_, inside, times):
-            for t, slot in enumerate(slots):
-                bit = ir.Constant(vector, [ir.Constant(_I8, (1 << t) - 256 * (t == 7))] * n_lanes)
-                is_set = builder.icmp_signed("!=", builder.and_(bytes_, bit), ir.Constant(vector, None))
-                n_set = builder.ctpop(builder.and_(builder.bitcast(is_set, _I64), inside))
-                builder.store(builder.add(builder.load(slot), builder.mul(n_set, ir.Constant(_I64, times))), slot)
-
-        all_, zero = ir.Constant(_I64, -1), ir.Constant(_I64, 0)
-        group, lanes = ir.Constant(_I64, together * n_lanes), ir.Constant(_I64, n_lanes)
-        end = args[2]
-        summed = builder.sub(end, builder.srem(end, group))
-        with builder.if_then(builder.icmp_signed(">", summed, zero)):
-            held = [cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(3)]
-            with cgutils.for_range_slice(builder, zero, summed, group) as (i, _):
-                rows = [
-                    builder.load(_at(builder, memory, builder.add(i, ir.Constant(_I64, k * n_lanes)), vector), align=1)
-                    for k in range(together)
-                ]
-                before = [builder.load(place) for place in held]
-                eights = _sum_bits(builder, rows, before)
-                for place, now in zip(held, before, strict=True):
-                    builder.store(now, place)
-                count(eights, all_, 8)
-            for k, place in enumerate(held):
-                count(builder.load(place), all_, 1 << k)
-        with cgutils.for_range_slice(builder, summed, end, lanes) as (i, _):
-            left = builder.sub(end, i)
-            few = builder.sub(
-                builder.shl(ir.Constant(_I64, 1), builder.and_(left, ir.Constant(_I64, 63))), ir.Constant(_I64, 1)
-            )
-            inside = builder.select(builder.icmp_signed(">=", left, lanes), all_, few)
-            count(builder.load(_at(builder, memory, i, vector), align=1), inside, 1)
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def plain_pull(sums, memory, base, pitch, scale, places, weights, first, last, n_rows, n_bytes):
     """What the pull intrinsics do to bytes, one lane after the other. n_bytes: in a row of the tile."""
@@ -324,14 +251,6 @@ def plain_fire(sums, constant, wraps, v, fired, bias, late, fire_at, drop, keep,
                 byte |= 1 << t
             v[i] = x
         fired[i] = byte
-
-
-@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def plain_count(memory, first, n, totals):
-    """What the counting intrinsic does, one bit after the other."""
-    for i in range(first, first + n):
-        for t in range(8):
-            totals[t] += (memory[i] >> t) & 1
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", inline="always")
@@ -488,42 +407,3 @@ def pull_numbers(scale, height, width, channels, tile, spikes, numbers, n_steps,
                         for t in range(8):
                             lane = (r * tile[2] + i) * n_steps + (t if n_steps > 1 else 0)
                             shown[at + r * width + i, t] = sums[lane] + bias[o]
-
-
-@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def count(memory, scale, table, usual, rows, extra_start, extra_place, extra_weight, spikes, visits):
-    """Add up the spikes of every eight steps of every population, and the synapses that they visit.
-
-    table (n, 9): row of a population in `spikes`, first of its steps, first of its bytes, channels, bytes of a channel,
-    projections, and where it begins in usual, rows and extra_start. usual: by projection and channel, the fan-out of
-    most neurons of the channel. rows: of each projection in `visits`. extra_...: neurons with another fan-out, and by
-    how much: those of projection p from extra_start[p] on. spikes (n_populations, n_steps), visits (n_all_projections,
-    n_steps): int64, n_steps a multiple of eight.
-    """
-    totals = np.empty(8, np.int64)
-    sums = np.empty(256, np.int32)
-    for k in range(len(table)):
-        row, step, first, n_channels, n_bytes, n_projections, from_usual, from_rows, from_extra = table[k]
-        for c in range(n_channels):
-            totals[:] = 0
-            _count_steps(memory, np.int64(first + c * n_bytes), np.int64(n_bytes), totals)
-            for t in range(8):
-                spikes[row, step + t] += totals[t]
-            for p in range(n_projections):
-                fan_out, into = usual[from_usual + p * n_channels + c], rows[from_rows + p]
-                for t in range(8):
-                    visits[into, step + t] += fan_out * totals[t]
-        for p in range(n_projections):
-            into, last = rows[from_rows + p], extra_start[from_extra + p + 1]
-            for a in range(extra_start[from_extra + p], last, 1024):  # so few that 32 bits hold their sums
-                for x in range(0, scale, 32):
-                    end = min(a + 1024, last)
-                    left = min(scale - x, 32)
-                    at = np.int64(first + x)
-                    tile = 0 if left > 16 else 4 if left > 8 else 6 if left > 2 else 8
-                    none, scaled = np.int64(0), np.int64(scale)
-                    from_, to = np.int64(a), np.int64(end)
-                    pull(tile, sums, True, memory, at, none, scaled, extra_place, extra_weight, from_, to)
-                    for i in range(left):
-                        for t in range(8):
-                            visits[into, step + t] += sums[i * 8 + t]

@@ -99,6 +99,27 @@ def count_visits(ids, starts, first, fan_out, visits):
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def bill(spikes, visits, into, per_visit, per_step, n_samples, spike, counts):
+    """What events and visits count as, added to counts (n_populations, T, n_events), int64.
+
+    spikes (n_populations, n_steps), visits (n_projections, n_steps): steps beyond T are those of samples to come.
+    into (n_projections,): rows of the target populations. per_visit (n_projections, n_events). per_step
+    (n_populations, n_events): of every step of every sample. spike: which event a spike is.
+    """
+    _, n_each, n_events = counts.shape
+    for i in range(len(spikes)):
+        for t in range(n_each):
+            for k in range(n_events):
+                counts[i, t, k] += n_samples * per_step[i, k]
+        for t in range(spikes.shape[1]):
+            counts[i, t % n_each, spike] += spikes[i, t]
+    for p in range(len(into)):
+        for t in range(visits.shape[1]):
+            for k in range(n_events):
+                counts[into[p], t % n_each, k] += visits[p, t] * per_visit[p, k]
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def spread_events(ids, values, starts, dense):
     """Write events into dense (n_samples, n_block, n_neurons), which holds zeros."""
     for b in range(starts.shape[0]):

@@ -129,16 +129,22 @@ def count_numbers(numbers, fan_outs, rows, spikes, visits):
     numbers: (n_chunks, n_neurons, n_samples, 8), or (1, n_neurons, n_samples, 1) of one step. rows: (n_projections,).
     """
     _, n_neurons, n_samples, n = numbers.shape
+    events = np.empty(n_neurons, np.int64)
     for step in range(spikes.size):
         if n == 1 and step > 0:
             spikes[step] += spikes[0]
             for p in range(len(rows)):
                 visits[rows[p], step] += visits[rows[p], 0]
             continue
+        now, lane = numbers[step // n].reshape(-1), step % n
         for i in range(n_neurons):
-            events = 0
+            k = 0
             for b in range(n_samples):
-                events += numbers[step // n, i, b, step % n] != 0
-            spikes[step] += events
-            for p in range(len(rows)):
-                visits[rows[p], step] += events * fan_outs[p, i]
+                k += now[(i * n_samples + b) * n + lane] != 0
+            events[i] = k
+        spikes[step] += events.sum()
+        for p in range(len(rows)):
+            here, fan_out = 0, fan_outs[p]
+            for i in range(n_neurons):
+                here += events[i] * fan_out[i]
+            visits[rows[p], step] += here

@@ -1,7 +1,10 @@
-"""Many machines: a real scheduler and workers as processes of their own, one of which is killed in the middle."""
+"""Many machines: a real scheduler and workers as processes of their own, which are killed in the middle."""
 
+import os
+import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import distributed
@@ -10,7 +13,7 @@ import pytest
 from networks import refusal, small_convolutional
 
 from gossamer import GossamerError, compile, simulate, simulate_on_cluster, sweep
-from gossamer.cluster import connected
+from gossamer.cluster import AHEAD, PATIENCE, connected, find_scheduler
 from gossamer.compiler import InputCoding
 
 RNG = np.random.default_rng(0)
@@ -18,33 +21,34 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture
 def cluster(tmp_path):
-    """(address, workers): a scheduler and two workers that nobody starts again."""
+    """(address, processes): a scheduler and two workers that nobody starts again."""
     told = tmp_path / "scheduler.json"
     options = ["--scheduler-file", told, "--host", "127.0.0.1"]
     processes = [start("dask_scheduler", *options, "--port", 0, "--no-dashboard")]
     try:
-        for _ in range(2):
-            processes.append(
-                start("dask_worker", *options, "--nthreads", 1, "--no-nanny", "--no-dashboard", cwd=tmp_path)
-            )
+        processes += [start_worker(*options, cwd=tmp_path) for _ in range(2)]
         with distributed.Client(scheduler_file=str(told), timeout="60s", set_as_default=False) as client:
             client.wait_for_workers(2, timeout=60)
             address = client.scheduler.address
-        yield address, processes[1:]
+        yield address, processes
     finally:
         for process in processes:
             process.kill()
             process.wait()
 
 
-def start(module, *arguments, cwd=None):
+def start_worker(*options, **more):
+    return start("dask_worker", *options, "--nthreads", 1, "--no-nanny", "--no-dashboard", **more)
+
+
+def start(module, *arguments, **options):
     command = [sys.executable, "-m", f"distributed.cli.{module}", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
 
 
 @pytest.mark.filterwarnings("default")  # dask's own
 def test_a_worker_that_is_killed_in_the_middle_costs_no_result(cluster):
-    address, workers = cluster
+    address, (_, *workers) = cluster
     network = replace(small_convolutional(), coding=InputCoding(kind="rate", seed=3))
     graph = compile(network)
     x, y = RNG.random((60, 3, 8, 8), np.float32), RNG.integers(0, 10, 60)
@@ -82,11 +86,117 @@ def test_the_command_line_and_sweeps_say_the_same_from_a_cluster(cluster, gossam
     assert gossamer(*call, "--cluster", address).json == gossamer(*call).json
 
 
-def test_no_scheduler_and_no_workers_are_said_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("gossamer.cluster.PATIENCE", "1s")
-    for address in ("tcp://127.0.0.1:1", "nonsense:"):
-        error = refusal(lambda a=address: connected(a).__enter__(), "GSM-406", error=GossamerError)
-        assert address in str(error.found)
+class Sliced:
+    """Samples that remember how many of them have been read."""
+
+    def __init__(self, x):
+        self.x, self.shape, self.dtype, self.n_read = x, x.shape, x.dtype, 0
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, part):
+        self.n_read = part.stop
+        return self.x[part]
+
+
+@pytest.mark.filterwarnings("default")
+def test_samples_are_read_and_sent_a_few_shards_ahead_and_bad_ones_are_told(cluster):
+    address, _ = cluster
+    graph, x, ahead, tasks = compile(small_convolutional()), RNG.random((120, 3, 8, 8), np.float32), [], []
+    given = Sliced(x)
+    with distributed.Client(address, set_as_default=False) as client:
+
+        def look(done, total):
+            ahead.append(given.n_read - done)
+            tasks.append(client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
+
+        there = simulate_on_cluster(graph, given, address=address, shard=2, progress=look)
+    most = AHEAD * 2  # threads
+    assert len(ahead) == 60
+    assert 0 < max(ahead) <= most * 2
+    assert max(tasks) <= most + 2, "the graph, and one that is done"
+    here = simulate(graph, x)
+    np.testing.assert_array_equal(there.counts, here.counts)
+    np.testing.assert_array_equal(there.logits, here.logits)
+    assert there.layers == here.layers
+    x[-1, 0, 0, 0] = np.inf
+    refusal(lambda: simulate_on_cluster(graph, x, address=address, shard=30), "GSM-402", error=GossamerError)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_scheduler_that_goes_away_is_told(cluster, capfd):
+    address, (scheduler, *_) = cluster
+
+    def kill(done, total):
+        scheduler.kill()
+        scheduler.wait()
+
+    graph, x = compile(small_convolutional()), RNG.random((60, 3, 8, 8), np.float32)
+    error = refusal(
+        lambda: simulate_on_cluster(graph, x, address=address, shard=2, progress=kill), "GSM-406", error=GossamerError
+    )
+    assert "gone away" in error.what
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.filterwarnings("default")
+def test_who_is_no_scheduler_or_has_another_gossamer_is_named(cluster, tmp_path):
+    address, processes = cluster
+    with distributed.Client(address, set_as_default=False) as client:
+        a_worker = next(iter(client.nthreads()))
+        refused = refusal(lambda: find_scheduler(a_worker), "GSM-406", error=GossamerError)
+        assert refused.found == f"{a_worker} is a worker"
+        told = tmp_path / "other" / "gossamer-9.9.dist-info" / "METADATA"
+        told.parent.mkdir(parents=True)
+        told.write_text("Name: gossamer\nVersion: 9.9\n")
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path / "other")}
+        processes.append(start_worker(address, "--host", "127.0.0.1", cwd=tmp_path, env=environment))
+        client.wait_for_workers(3, timeout=60)
+        other = next(w for w in client.nthreads() if client.run(os.getpid, workers=[w])[w] == processes[-1].pid)
+    refused = refusal(lambda: connected(address).__enter__(), "GSM-406", error=GossamerError)
+    assert (refused.where, refused.found) == (other, "9.9")
+
+
+def test_whoever_does_not_answer_as_a_scheduler_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("gossamer.cluster.PATIENCE", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for address in ("tcp://127.0.0.1:1", f"tcp://127.0.0.1:{silent.getsockname()[1]}", "inproc://nobody"):
+            error = refusal(lambda a=address: connected(a).__enter__(), "GSM-406", error=GossamerError)
+            assert error.what == "no scheduler answers"
+            assert address in error.found
+
+
+@pytest.mark.parametrize("address", ["nonsense", "", "8786", "http://head:1", "head:99999", "head:0", "tcp://[::1"])
+def test_what_is_no_address_is_refused(address):
+    error = refusal(lambda: find_scheduler(address), "GSM-406", error=GossamerError)
+    assert (error.what, error.found) == ("not the address of a scheduler", repr(address))
+
+
+@pytest.mark.parametrize(
+    ("verb", "address", "seconds"),
+    [("simulate", "tcp://127.0.0.1:1", PATIENCE), ("simulate", "nonsense", 0), ("sweep", "nonsense", 0)],
+)
+def test_a_wrong_address_is_refused_in_time_and_nothing_else_is_said(verb, address, seconds, files, tmp_path):
+    name = "net.graph" if verb == "simulate" else "net.safetensors"
+    command = [sys.executable, "-m", "gossamer", verb, files / name, "--data", files / "x.npz", "--cluster", address]
+    started = time.monotonic()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("error GSM-406: ")
+    assert [line.split(":")[0].strip() for line in lines[1:]] == ["where", "found", "expected"]
+    assert time.monotonic() - started < seconds + 10
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [({"shard": 0}, "GSM-404"), ({"y": np.zeros(5, int)}, "GSM-401"), ({"x": np.zeros((0, 3, 8, 8))}, "GSM-401")],
+)
+def test_a_call_that_makes_no_sense_is_refused_before_anybody_is_asked(options, code):
+    call = {"x": np.zeros((4, 3, 8, 8), np.float32), "address": "tcp://127.0.0.1:1", **options}
+    refusal(lambda: simulate_on_cluster(compile(small_convolutional()), **call), code, error=GossamerError)
 
 
 def test_a_stream_is_not_divided():

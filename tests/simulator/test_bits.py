@@ -4,6 +4,7 @@ reference, and the bounds at which its numbers become wider.
 
 from dataclasses import replace
 from itertools import product
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -29,9 +30,9 @@ from gossamer.compiler import (
     quantize,
     to_synaptic_graph,
 )
-from gossamer.simulator import SimulationError, run_reference, simulate
+from gossamer.simulator import SimulationError, dense, run_reference, simulate
 from gossamer.simulator.bit_plan import BitPlan, why_not_bits
-from gossamer.simulator.kernels import bits, planes
+from gossamer.simulator.kernels import bit_counts, bits, planes
 from gossamer.simulator.plan import plan_graph
 from gossamer.simulator.rows import rows_by_target
 
@@ -62,7 +63,7 @@ def fire(sums, offset, v, at, first, out, out_at, steps, coefficients, constant,
 
 @njit
 def count_steps(memory, first, n, totals):
-    bits._count_steps(memory, np.int64(first), np.int64(n), totals)
+    bit_counts._count_steps(memory, np.int64(first), np.int64(n), totals)
 
 
 @pytest.mark.parametrize("tile", range(len(bits.TILES)))
@@ -127,7 +128,26 @@ def test_counting_equals_its_plain_twin(n):
     memory, totals = RNG.integers(0, 256, 2_000).astype(np.uint8), np.arange(8)
     expected = totals.copy()
     count_steps(memory, 31, n, totals)
-    bits.plain_count(memory, 31, n, expected)
+    bit_counts.plain_count(memory, 31, n, expected)
+    np.testing.assert_array_equal(totals, expected)
+
+
+@njit
+def weigh(memory, first, scale, places, weights, begin, end, totals):
+    bit_counts._weigh(memory, np.int64(first), np.int64(scale), places, weights, np.int64(begin), end, totals)
+
+
+@pytest.mark.parametrize("number", [np.int16, np.int32])
+@pytest.mark.parametrize("scale", [1, 2, 3, 4, 7, 8, 13, 16, 31, 64])
+@pytest.mark.parametrize("begin", [0, 5])
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_weighing_equals_its_plain_twin(number, scale, begin, side_by_side):
+    memory, n = RNG.integers(0, 256, 70 * scale + 100).astype(np.uint8), 30
+    places = np.arange(20, 20 + n) if side_by_side else np.sort(RNG.choice(70, n, replace=False))
+    weights, totals = RNG.integers(-200, 200, n).astype(number), np.arange(8)
+    expected = totals.copy()
+    weigh(memory, 31, scale, places.astype(np.int32), weights, begin, n - 1, totals)
+    bit_counts.plain_weigh(memory, 31, scale, places, weights, begin, n - 1, expected)
     np.testing.assert_array_equal(totals, expected)
 
 
@@ -295,7 +315,8 @@ def in_a_row(weights, threshold, *, n_steps=3, reset="subtract", bias=0):
 def scratch(network):
     """(kernel, bits of the sums, bits of the membrane) of the only target."""
     graph = to_synaptic_graph(network)
-    (target,) = BitPlan(plan_graph(graph, graph.n_steps), 1).targets
+    with patch.object(dense, "WORTH", {}):  # products have 32 bits
+        (target,) = BitPlan(plan_graph(graph, graph.n_steps), 1).targets
     kernel = "wraps" if target.kernel == "fire" and target.options == (True,) else target.kernel
     return kernel, 8 * np.dtype(target.number).itemsize, 8 * np.dtype(target.membrane).itemsize
 

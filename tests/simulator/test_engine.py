@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +26,6 @@ from gossamer.compiler import (
     compile_network,
     gate,
     integrate_and_fire,
-    integrator,
-    leaky_integrate_and_fire,
     to_synaptic_graph,
 )
 from gossamer.simulator import SimulationError, run_reference, simulate
@@ -149,70 +146,6 @@ def test_threads_and_blocks_change_no_count_and_no_logit(n, threads, block_bytes
     np.testing.assert_array_equal(one.logits, other.logits)
     np.testing.assert_array_equal(one.spikes["conv1"], other.spikes["conv1"])
     assert 1 <= other.threads <= threads
-
-
-def stream(network):
-    return replace(network, reset_between_samples=False)
-
-
-def test_a_stream_carries_its_state_from_sample_to_sample():
-    n = joined((Scale(scale=1.0),), (1,), (1,), neuron=integrate_and_fire(1.0), n_steps=2)
-    x = np.full((3, 1), 0.3)
-    apart = simulate(compile_network(n), x, record="p").spikes["p"]
-    together = simulate(compile_network(stream(n)), x, record="p").spikes["p"]
-    assert apart.ravel().tolist() == [0, 0, 0, 0, 0, 0]
-    assert together.ravel().tolist() == [0, 0, 0, 1, 0, 0]
-
-
-@pytest.mark.parametrize("delay", [0, 1, 3, 5, 99])
-@pytest.mark.parametrize("recurrent", [False, True])
-@pytest.mark.parametrize("neuron", [None, integrator(0.5)])
-def test_a_stream_is_one_long_sample(delay, recurrent, neuron):
-    """Spikes on their way at the end of a sample arrive in the next."""
-    rng = np.random.default_rng(delay)
-    populations = [
-        Population(name="in", shape=(4,), kind="input"),
-        Population(name="a", shape=(5,), neuron=leaky_integrate_and_fire(0.5), bias=dyadic(rng, (5,)) / 4),
-        Population(name="out", shape=(3,), kind="readout", neuron=neuron),
-    ]
-    connections = [
-        Connection(source="in", target="a", maps=(Dense(weight=sparse(rng, (5, 4)) + 0.5),)),
-        Connection(source="a", target="out", maps=(Dense(weight=dyadic(rng, (3, 5))),), delay=delay),
-    ]
-    if recurrent:
-        connections.append(Connection(source="a", target="a", maps=(Dense(weight=sparse(rng, (5, 5))),), delay=2))
-    n = Network(
-        name="stream",
-        populations=tuple(populations),
-        connections=tuple(connections),
-        output="out",
-        n_steps=3,
-        coding=InputCoding(kind="events"),
-    )
-    x = rng.integers(0, 2, (4, 3, 4))
-    long = simulate(to_synaptic_graph(n), x.reshape(1, 12, 4), n_steps=12, record="a")
-    cut = simulate(to_synaptic_graph(stream(n)), x, record="a")
-    np.testing.assert_array_equal(cut.spikes["a"].reshape(1, 12, 5), long.spikes["a"])
-    assert long.spikes["a"].any()
-    np.testing.assert_array_equal(cut.counts, long.counts.reshape(3, 4, 3, -1).sum(axis=1))
-    trace = run_reference(stream(n), x)
-    np.testing.assert_array_equal(cut.logits, trace.logits)
-    np.testing.assert_array_equal(cut.counts[1, :, 1], trace.synaptic_ops["a"])
-
-
-def test_a_stream_does_not_hold_all_its_steps_at_once():
-    """The currents of one sample are as many as those of a thousand."""
-    n = stream(joined((Dense(weight=np.eye(2000)),), (2000,), (2000,), coding=InputCoding(kind="events"), n_steps=2))
-    graph = to_synaptic_graph(n)
-    peaks = []
-    for n_samples in (1, 1, 50):
-        x = np.zeros((n_samples, 2, 2000), np.bool_)
-        tracemalloc.start()
-        simulate(graph, x)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    per_sample = (peaks[2] - peaks[1]) / 49
-    assert per_sample < 3 * 2 * 2000 * 4, "the encoded steps and the readout, and no currents"
 
 
 @pytest.mark.parametrize("n_neurons", [65_535, 65_536, 70_001])
@@ -383,9 +316,9 @@ import numpy as np
 from networks import small_convolutional
 from gossamer.compiler import compile_network
 from gossamer.simulator import engine, simulate
-from gossamer.simulator.kernels import bit_neurons, bits, convolution, events, neurons, planes, scatter
+from gossamer.simulator.kernels import bit_counts, bit_neurons, bits, convolution, events, neurons, planes, scatter
 
-modules = (bit_neurons, bits, convolution, events, neurons, planes, scatter)
+modules = (bit_counts, bit_neurons, bits, convolution, events, neurons, planes, scatter)
 kernels = {f for m in modules for f in vars(m).values() if hasattr(f, "signatures")}
 assert len(kernels) >= 14
 met = lambda: {k: len(k.signatures) for k in kernels}
