@@ -30,6 +30,8 @@ lint: setup
 bench: setup
 	$(BIN)/python -m pytest -q benchmarks --benchmark-columns=median,iqr,rounds --benchmark-group-by=param:workload
 	mkdir -p runs && $(BIN)/python benchmarks/compare.py --rounds 3 --out runs/compare.md
+	$(BIN)/python benchmarks/recurrent.py --sizes 2000x100 --rounds 3 --out runs/recurrent.md
+	$(BIN)/python benchmarks/second_process.py --rounds 5 --out runs/second_process.md
 
 rivals: sanafe
 	test -x .venv-rivals/bin/python || $(PYTHON) -m venv .venv-rivals

@@ -3,8 +3,9 @@
     make rivals
     .venv-rivals/bin/python benchmarks/compare.py [--rounds N] [--only w2] [--out FILE.md]
 
-Without `make rivals`, `python benchmarks/compare.py` compares with PyTorch and SciPy alone. Outputs are compared before
-anything is timed. Rivals get two threads, inference mode and a warm start.
+Without `make rivals`, `python benchmarks/compare.py` compares with PyTorch and SciPy alone. Outputs are compared with
+those of the plain reference simulator first: where sums are exact and outputs differ, nothing is timed. Rivals get two
+threads, inference mode and a warm start.
 """
 
 import argparse
@@ -13,8 +14,10 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import llvmlite.binding
 import numpy as np
@@ -22,15 +25,29 @@ import scipy.sparse
 import torch
 from dense_torch import DenseTorch
 from rivals import installed
-from workloads import N_STEPS, quantized, trained, w1, w2
+from workloads import N_STEPS, network_of, quantized, trained, w1, w2
 
 from gossamer.compiler import SynapticGraph
 from gossamer.simulator import simulate
+from gossamer.simulator.reference import run_reference
 
 CASES = [(w2, 0.9), (w2, 0.95), (w2, 0.99), (w1, 0.9), (w1, 0.99), (trained, 0.95)]
 THREADS = 2
 SHORT = 0.1  # seconds
+CHECKED = 8  # samples that the reference runs: a few seconds of W2
 Runner = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is timed.
+
+    arithmetic: which of a workload's two networks it runs, "int" or "float32". exact: its sums are not rounded.
+    """
+
+    run: Runner
+    arithmetic: str = "int"
+    exact: bool = True
 
 
 class SparseProduct:
@@ -68,13 +85,13 @@ class SparseProduct:
         return spikes.sum(axis=1).T
 
 
-def runners(graph: SynapticGraph, whole: SynapticGraph) -> dict[str, Runner]:
+def runners(graph: SynapticGraph, whole: SynapticGraph) -> dict[str, Candidate]:
     """By name: Gossamer's engines, then the rivals. graph: float32. whole: the same network in 8-bit integers."""
-    found: dict[str, Runner] = {
-        "Gossamer, as it chooses (int8)": lambda x: simulate(whole, x, threads=THREADS).logits,
-        "Gossamer, event engine (int8)": lambda x: simulate(whole, x, threads=THREADS, engine="event").logits,
-        "Gossamer, as it chooses (float32)": lambda x: simulate(graph, x, threads=THREADS).logits,
-        "Gossamer, event engine (float32)": lambda x: simulate(graph, x, threads=THREADS, engine="event").logits,
+    found = {
+        "Gossamer, as it chooses (int8)": _gossamer(whole),
+        "Gossamer, event engine (int8)": _gossamer(whole, "event"),
+        "Gossamer, as it chooses (float32)": _gossamer(graph),
+        "Gossamer, event engine (float32)": _gossamer(graph, "event"),
     }
     pictures = len(graph.input.shape) == 3
     for layout in ("nchw", "nhwc") if pictures else ("nchw",):
@@ -83,17 +100,46 @@ def runners(graph: SynapticGraph, whole: SynapticGraph) -> dict[str, Runner]:
     found["PyTorch dense bfloat16"] = _dense(DenseTorch(whole, "bfloat16", "nhwc" if pictures else "nchw"))
     found["PyTorch dense int8"] = _dense(DenseTorch(whole, "int8", "nhwc" if pictures else "nchw"))
     if not pictures:
-        found["PyTorch sparse CSR"] = SparseProduct(whole, with_torch=True)
-        found["SciPy sparse CSR"] = SparseProduct(whole, with_torch=False)
+        found["PyTorch sparse CSR"] = Candidate(SparseProduct(whole, with_torch=True))
+        found["SciPy sparse CSR"] = Candidate(SparseProduct(whole, with_torch=False))
     plain = all(p.pool == (1, 1) for p in graph.projections)  # others' networks are of the synthetic kind only
-    return found | (installed(whole, N_STEPS) if plain else {})
+    others = installed(whole, N_STEPS) if plain else {}
+    return found | {name: Candidate(run) for name, run in others.items()}
 
 
-def _dense(rival: DenseTorch) -> Runner:
-    return lambda x: rival(x, N_STEPS)
+def _gossamer(graph: SynapticGraph, engine: Literal["auto", "event"] = "auto") -> Candidate:
+    run: Runner = lambda x: simulate(graph, x, threads=THREADS, engine=engine).logits  # noqa: E731
+    return Candidate(run, graph.arithmetic, exact=graph.arithmetic == "int")
 
 
-def measure(candidates: dict[str, Runner], x: np.ndarray, rounds: int, seed: int) -> dict[str, list[float]]:
+def _dense(rival: DenseTorch) -> Candidate:
+    return Candidate(lambda x: rival(x, N_STEPS), exact=rival.kind != "bfloat16")
+
+
+def expected(graph: SynapticGraph, whole: SynapticGraph, x: np.ndarray) -> dict[str, np.ndarray]:
+    """What the reference says of a few samples, by the arithmetic of the network."""
+    return {g.arithmetic: run_reference(network_of(g), x[:CHECKED]).logits for g in (graph, whole)}
+
+
+def check(candidates: dict[str, Candidate], x: np.ndarray, wanted: dict[str, np.ndarray]) -> dict[str, float]:
+    """Share of outputs that equal the reference's, of each; beyond its samples, those that are exact must agree.
+
+    Raises: SystemExit: if outputs differ although sums are exact.
+    """
+    shares, first = {}, None
+    for name, candidate in candidates.items():
+        outputs, right = candidate.run(x), wanted[candidate.arithmetic][: len(x)]  # the first call also compiles
+        if candidate.exact:
+            first = outputs if first is None else first
+            right = np.concatenate([right, first[len(right) :]])
+        n_wrong = int((outputs[: len(right)] != right).sum())
+        if candidate.exact and n_wrong:
+            raise SystemExit(f"{name}: {n_wrong} of {right.size} outputs are not the reference's; nothing is timed")
+        shares[name] = 1 - n_wrong / right.size
+    return shares
+
+
+def measure(candidates: dict[str, Candidate], x: np.ndarray, rounds: int, seed: int) -> dict[str, list[float]]:
     """Seconds per sample of each, `rounds` times, in a new random order in each round.
 
     A short call is made again and again, as in use, and the median is taken of all but the first: threads of whoever
@@ -102,9 +148,10 @@ def measure(candidates: dict[str, Runner], x: np.ndarray, rounds: int, seed: int
     rng, seconds = np.random.default_rng(seed), {name: [] for name in candidates}
     for _ in range(rounds + 1):
         for name in rng.permutation(list(candidates)):
-            times = [_seconds(candidates[name], x)]
+            run = candidates[name].run
+            times = [_seconds(run, x)]
             while sum(times) < SHORT:
-                times.append(_seconds(candidates[name], x))
+                times.append(_seconds(run, x))
             seconds[name].append(statistics.median(times[1:] or times) / len(x))
     return {name: s[1:] for name, s in seconds.items()}
 
@@ -128,31 +175,34 @@ def main() -> None:
         if options.only not in (None, make.__name__):
             continue
         (graph, x), whole = make(sparsity), quantized(make, sparsity)
+        wanted = expected(graph, whole, x)
         for n in (64, 1):
             title = f"{make.__name__.upper()}, {sparsity:.0%} sparse, {n} sample{'s' * (n > 1)}"
-            section = _section(title, runners(graph, whole), x[:n], options.rounds)
+            section = _section(title, runners(graph, whole), x[:n], wanted, options.rounds)
             print("\n".join(section), flush=True)
             lines += section
     if options.out is not None:
         options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _section(title: str, candidates: dict[str, Runner], x: np.ndarray, rounds: int) -> list[str]:
-    names = list(candidates)
-    outputs = {name: run(x) for name, run in candidates.items()}  # the first call also compiles
+def _section(
+    title: str, candidates: dict[str, Candidate], x: np.ndarray, wanted: dict[str, np.ndarray], rounds: int
+) -> list[str]:
+    names, shares = list(candidates), check(candidates, x, wanted)
     seconds = measure(candidates, x, rounds, seed=len(title))
     medians = {name: statistics.median(s) for name, s in seconds.items()}
     lines = [
         f"### {title}",
         "",
-        "| | ms per sample, median | quartiles | times Gossamer's | outputs equal |",
+        "| | ms per sample, median | quartiles | times Gossamer's | outputs equal to the reference's |",
         "|---|---|---|---|---|",
     ]
     for name in names:
         low, _, high = statistics.quantiles([1e3 * s for s in seconds[name]], n=4)
-        equal = (outputs[name] == outputs[names[0]]).mean()
         ratio = medians[name] / medians[names[0]]
-        lines.append(f"| {name} | {1e3 * medians[name]:.3g} | {low:.3g} to {high:.3g} | {ratio:.2f} | {equal:.2%} |")
+        lines.append(
+            f"| {name} | {1e3 * medians[name]:.3g} | {low:.3g} to {high:.3g} | {ratio:.2f} | {shares[name]:.2%} |"
+        )
     return [*lines, ""]
 
 

@@ -78,13 +78,15 @@ def spikingjelly(graph: SynapticGraph, n_steps: int) -> Runner:
 
 
 def snntorch(graph: SynapticGraph, n_steps: int) -> Runner:
-    """Step by step, as snnTorch is used; beta = 1, reset by subtraction at once, firing at the threshold too."""
+    """Step by step, as snnTorch is used; beta = 1, reset by subtraction, firing at the threshold too."""
     from snntorch import Leaky
 
     def fires(over: torch.Tensor) -> torch.Tensor:
         return (over >= 0).float()
 
-    options = {"beta": 1.0, "reset_mechanism": "subtract", "reset_delay": False, "spike_grad": fires}
+    # A delayed reset is the same where nothing leaks; reset_delay=False is not: a neuron that a reset leaves above its
+    # threshold is reset once more before it can fire.
+    options = {"beta": 1.0, "reset_mechanism": "subtract", "spike_grad": fires}
     layers = [(step, None if at is None else Leaky(threshold=at, **options)) for step, at in _layers(graph)]
 
     @torch.inference_mode()

@@ -137,7 +137,11 @@ def at_rate(graph: SynapticGraph, x: np.ndarray) -> SynapticGraph:
 @cache
 def quantized(make: Callable[[float], tuple[SynapticGraph, np.ndarray]], sparsity: float) -> SynapticGraph:
     """A workload in 8-bit integers."""
-    graph, _ = make(sparsity)
+    return to_synaptic_graph(quantize(canonicalize(network_of(make(sparsity)[0]))))
+
+
+def network_of(graph: SynapticGraph) -> Network:
+    """The network that a graph was compiled from, in canonical form."""
     connections = tuple(
         Connection(
             source=q.source,
@@ -147,15 +151,15 @@ def quantized(make: Callable[[float], tuple[SynapticGraph, np.ndarray]], sparsit
         )
         for q in graph.projections
     )
-    network = Network(
+    return Network(
         name=graph.name,
         populations=graph.populations,
         connections=connections,
         output=graph.output,
         n_steps=graph.n_steps,
         coding=graph.coding,
+        arithmetic=graph.arithmetic,
     )
-    return to_synaptic_graph(quantize(canonicalize(network)))
 
 
 def _up_to(graph: SynapticGraph, last: int) -> SynapticGraph:

@@ -6,7 +6,6 @@ Floats are added in the order of the sources' neurons, as the event engine adds 
 """
 
 from functools import partial
-from queue import Empty
 from typing import Any, Final
 
 import numpy as np
@@ -49,11 +48,8 @@ class BitEngine:
 
     def run(self, inputs: Array, constant: bool) -> Block:
         """Run a block, as `encode` makes it."""
-        graph, spare = self.plan.graph, self.plan.spare[len(inputs)]
-        try:
-            memory = spare.get_nowait()
-        except Empty:
-            memory = BitMemory(self.plan, len(inputs))
+        graph, spare = self.plan.graph, self.plan.spare
+        memory: BitMemory = spare.take(len(inputs)) or BitMemory(self.plan, len(inputs))
         with Crew(self.threads) as crew:
             if memory.shared:
                 crew.call()
@@ -66,7 +62,7 @@ class BitEngine:
             readout=run.emitted(output, self.plan.plan.population(output.name).number),
             spikes={name: self._recorded(run, name) for name in self.names},
         )
-        spare.put(memory)
+        spare.give(len(inputs), memory)
         return block
 
     def _recorded(self, run: "_BitRun", name: str) -> Array:

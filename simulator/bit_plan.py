@@ -1,12 +1,9 @@
 """What the bit-parallel engine needs of a graph, prepared once: rows by target, bounds, number types, tiles."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
-from queue import SimpleQueue
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +19,7 @@ from ..compiler import (
     SynapticGraph,
     broadcast,
 )
+from .buffers import Spares
 from .dense import Dense, dense_of
 from .kernels import bits
 from .plan import Number, Plan, PopulationPlan
@@ -200,8 +198,7 @@ class BitPlan:
             p.name: fan_outs(p) for p in plan.populations if not emits_numbers(plan.graph, plan.graph[p.name])
         }
         self.loaded: set[int] = set()  # samples in blocks for which its kernels are
-        # A `BitMemory` of each block that is done, for blocks to come, by samples in a block.
-        self.spare: defaultdict[int, SimpleQueue[Any]] = defaultdict(SimpleQueue)
+        self.spare = Spares()  # a `BitMemory` of each block that is done, for blocks to come, by samples
 
     @property
     def fits(self) -> bool:

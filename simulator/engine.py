@@ -16,6 +16,7 @@ from .bit_engine import BitEngine
 from .bit_plan import plan_bits, why_not_bits
 from .block import Block
 from .cost import cycles_by_bits, cycles_by_events
+from .crew import MOST
 from .encode import encode, holds_steps, largest_number
 from .errors import SimulationError
 from .event_engine import EventEngine
@@ -78,7 +79,7 @@ def simulate(
     recorded: dict[str, list[Array]] = {name: [] for name in names}
     # Threads take blocks; where there are fewer blocks than threads, they share the work in each.
     n_outer = min(n_apart, len(blocks))
-    chosen.threads = n_threads // n_outer
+    chosen.threads = min(n_threads // n_outer, MOST)
     chosen.load({b - a for a, b in blocks})
     started = time.perf_counter()
     done = _in_order(lambda a, b: _run_block(chosen, plan, part_of(x, a, b), first_sample + a), blocks, n_outer)
