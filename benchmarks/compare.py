@@ -31,7 +31,7 @@ from gossamer.compiler import SynapticGraph
 from gossamer.simulator import simulate
 from gossamer.simulator.reference import run_reference
 
-CASES = [(w2, 0.9), (w2, 0.95), (w2, 0.99), (w1, 0.9), (w1, 0.99), (trained, 0.95)]
+CASES = [(w2, 0.0), (w2, 0.5), (w2, 0.9), (w2, 0.95), (w2, 0.99), (w1, 0.9), (w1, 0.99), (trained, 0.95)]
 THREADS = 2
 SHORT = 0.1  # seconds
 CHECKED = 8  # samples that the reference runs: a few seconds of W2
@@ -85,13 +85,19 @@ class SparseProduct:
         return spikes.sum(axis=1).T
 
 
+def by_gossamer(graph: SynapticGraph, engine: Literal["auto", "event"] = "auto") -> Candidate:
+    """A graph in one of its engines."""
+    run: Runner = lambda x: simulate(graph, x, threads=THREADS, engine=engine).logits  # noqa: E731
+    return Candidate(run, graph.arithmetic, exact=graph.arithmetic == "int")
+
+
 def runners(graph: SynapticGraph, whole: SynapticGraph) -> dict[str, Candidate]:
     """By name: Gossamer's engines, then the rivals. graph: float32. whole: the same network in 8-bit integers."""
     found = {
-        "Gossamer, as it chooses (int8)": _gossamer(whole),
-        "Gossamer, event engine (int8)": _gossamer(whole, "event"),
-        "Gossamer, as it chooses (float32)": _gossamer(graph),
-        "Gossamer, event engine (float32)": _gossamer(graph, "event"),
+        "Gossamer, as it chooses (int8)": by_gossamer(whole),
+        "Gossamer, event engine (int8)": by_gossamer(whole, "event"),
+        "Gossamer, as it chooses (float32)": by_gossamer(graph),
+        "Gossamer, event engine (float32)": by_gossamer(graph, "event"),
     }
     pictures = len(graph.input.shape) == 3
     for layout in ("nchw", "nhwc") if pictures else ("nchw",):
@@ -105,11 +111,6 @@ def runners(graph: SynapticGraph, whole: SynapticGraph) -> dict[str, Candidate]:
     plain = all(p.pool == (1, 1) for p in graph.projections)  # others' networks are of the synthetic kind only
     others = installed(whole, N_STEPS) if plain else {}
     return found | {name: Candidate(run) for name, run in others.items()}
-
-
-def _gossamer(graph: SynapticGraph, engine: Literal["auto", "event"] = "auto") -> Candidate:
-    run: Runner = lambda x: simulate(graph, x, threads=THREADS, engine=engine).logits  # noqa: E731
-    return Candidate(run, graph.arithmetic, exact=graph.arithmetic == "int")
 
 
 def _dense(rival: DenseTorch) -> Candidate:

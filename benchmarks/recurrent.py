@@ -158,6 +158,12 @@ class Brian2:
         return list(json.loads(line))
 
 
+def expected(model: Network, x: np.ndarray) -> np.ndarray:
+    """Which neurons fire in the first steps, says the reference: (CHECKED, n)."""
+    first = x[None, :CHECKED]
+    return run_reference(model, first, first.shape[1]).spikes["all"][0] != 0
+
+
 def check(first: dict[str, np.ndarray], wanted: np.ndarray) -> dict[str, float]:
     """Of the spikes that each or the reference has in the first steps, the share that both have.
 
@@ -192,7 +198,6 @@ def _section(n: int, fan_out: int, n_steps: int, rounds: int) -> list[str]:
     starts, targets, weights = synapses(n, fan_out)
     x = (np.random.default_rng(4).random((n_steps, n), np.float32) < RATE).astype(np.uint8)
     model = network(n, starts, targets, weights, n_steps)
-    wanted = run_reference(model, x[None, :CHECKED], min(CHECKED, n_steps)).spikes["all"][0] != 0
     graph = compile_network(model)
     found = {f"Gossamer, {t} thread{'s' * (t > 1)}": by_gossamer(graph, x, t) for t in (THREADS, 1)}
     with ExitStack() as stack:
@@ -201,7 +206,7 @@ def _section(n: int, fan_out: int, n_steps: int, rounds: int) -> list[str]:
         if BRIAN2.exists():
             rival = stack.enter_context(closing(Brian2(starts, targets, weights, x)))
             found[f"brian2 (C++, {THREADS} threads)"] = rival.run, rival.first
-        shares = check({name: first for name, (_, first) in found.items()}, wanted)
+        shares = check({name: first for name, (_, first) in found.items()}, expected(model, x))
         results = {name: [run()] for name, (run, _) in found.items()}  # the first also compiles
         rng, when = np.random.default_rng(n), undisturbed if BRIAN2.exists() else call
         for _ in range(rounds):
