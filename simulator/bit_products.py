@@ -8,7 +8,7 @@ from ..compiler import Array
 from .bit_plan import Target
 from .kernels import bits, dense
 
-HELD_BYTES = 1 << 18  # sums that are made before they are used, so that they stay in the cache
+SUM_BYTES = 1 << 18  # sums that are made before they are used, so that they stay in the cache
 
 
 class Product:
@@ -35,7 +35,7 @@ class Product:
             (spread, pitch, d.n_places * unit, d.n_groups, d.taps * unit, d.weights.reshape(-1))
             for spread, pitch, d in zip(spreads, pitches, target.dense, strict=True)
         ]
-        self.at_a_time = min(self.n_groups, max(1, HELD_BYTES // (4 * self._apart * dense.ROWS)))
+        self.at_a_time = min(self.n_groups, max(1, SUM_BYTES // (4 * self._apart * dense.ROWS)))
         n_held = self.at_a_time * dense.ROWS
         # Channels pull their own sums, with a weight of 1.
         channels = np.arange(target.n_channels)

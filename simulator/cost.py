@@ -15,6 +15,7 @@ PER_PRODUCT = 0.5  # a synapse that a number of a picture visits
 PER_EVENT = 60.0
 PER_UPDATE = 1.5  # a neuron, in one step
 PER_BYTE_LAID = 1.0
+PER_BYTE_SPREAD = 4.0  # to eight, for products
 # What was found, as long as the plan is in use: to find it takes as long as a layer.
 _BY_EVENTS: WeakKeyDictionary[Plan, tuple[float, float]] = WeakKeyDictionary()
 _BY_BITS: WeakKeyDictionary[BitPlan, dict[int, float]] = WeakKeyDictionary()
@@ -66,5 +67,7 @@ def _bit_cycles(plan: BitPlan, n: int) -> float:
     total = 0.0
     for target in plan.targets:
         laid = sum(r.planes.size for _, r in target.spikes if r.planes is not None)
-        total += plan.n_chunks * (target.cycles(n) / n + PER_BYTE_LAID * laid)
+        spread = sum(d.n_sources * d.n_places for d in target.dense)
+        each = PER_BYTE_LAID * laid + (PER_BYTE_LAID + PER_BYTE_SPREAD) * spread
+        total += plan.n_chunks * (target.cycles(n) / n + each)
     return total

@@ -49,7 +49,7 @@ def simulate(
             an array, or anything else with a shape, a NumPy type and slices, which is read block by block.
         y: (n_samples,) labels, for the accuracy.
         n_steps: T; the graph's own if None.
-        threads: 1 .. n; all cores that the process may use if None. Results do not depend on it.
+        threads: All cores that the process may use if None; at most 64, or all cores. Results do not depend on it.
         engine: "event": every spike is pushed to its targets. "bits": every target pulls eight steps of its sources at
             a time, for networks without cycles. "auto": what should be faster. Results do not depend on it.
         record: Populations whose spikes to keep; ("*",) for all.
@@ -65,7 +65,7 @@ def simulate(
     holds_steps(x, graph.input.shape, steps)  # of all samples, so that a message shows their shape and not a block's
     n_bytes = _check_memory(graph, steps)
     plan = plan_graph(graph, steps)
-    n_threads = threads or available_cores()
+    n_threads = min(threads or available_cores(), max(MOST, available_cores()))  # more would only hold memory
     n_apart = n_threads if graph.reset_between_samples else 1  # that take blocks: those of a stream come one by one
     chosen = _choose(plan, x, engine, names)
     if isinstance(chosen, BitEngine):

@@ -35,7 +35,7 @@ from .kernels import (
 )
 
 Number = np.float32 | np.int16 | np.int32 | np.int64 | np.uint8
-BLOCK_BYTES = 512 << 10  # of currents that populations before a cycle may fill ahead of it: they stay in the cache
+AHEAD_BYTES = 512 << 10  # of currents that populations before a cycle may fill ahead of it: they stay in the cache
 MOST_BLOCK_STEPS = 16
 WORTH_SHARING = 400_000  # synapses to visit, from which threads share them
 RATE = 0.02  # at which neurons are supposed to fire where nobody has counted yet
@@ -279,7 +279,7 @@ def bytes_per_sample(graph: SynapticGraph, n_steps: int) -> int:
 
 def block_steps(graph: SynapticGraph) -> int:
     """Steps that populations before and after a cycle are run over at a time."""
-    return max(1, min(MOST_BLOCK_STEPS, BLOCK_BYTES // (4 * max(p.n_neurons for p in graph.populations))))
+    return max(1, min(MOST_BLOCK_STEPS, AHEAD_BYTES // (4 * max(p.n_neurons for p in graph.populations))))
 
 
 def _longest_delay(graph: SynapticGraph, p: Population) -> int:

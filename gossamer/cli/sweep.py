@@ -85,7 +85,6 @@ def _whole(word: str, option: str) -> int:
     from ..hwmodels import GossamerError
 
     if not word.strip().isdecimal():
-        raise GossamerError(
-            "GSM-702", "not a list of whole numbers", where=option, found=repr(word), expected="numbers such as 2,4,8"
-        )
+        expected = "numbers such as 2,4,8" + (", or float" if option == "--bits" else "")
+        raise GossamerError("GSM-702", "not a list of whole numbers", where=option, found=repr(word), expected=expected)
     return int(word)
