@@ -81,26 +81,24 @@ def test_a_stream_is_one_long_sample(delay, recurrent, neuron):
         np.testing.assert_array_equal(cut.counts[1, :, 1], trace.synaptic_ops["a"])
 
 
-@settings(max_examples=60)
-@given(streams, lengths, st.integers(0, 1000))
-def test_a_stream_in_blocks_equals_the_reference_in_float32_with_dyadic_weights(network, n, seed):
-    network = in_canonical_form(network)
+def assert_blocks_equal_the_reference(network, n, seed):
     x = samples(network, seed, n)
     trace = run_reference(network, x)
     for block_bytes in (WHOLE, CUT):
         run = simulate(to_synaptic_graph(network), x, record=("*",), threads=2, block_bytes=block_bytes)
         assert_same(trace, run, network)
+
+
+@settings(max_examples=60)
+@given(streams, lengths, st.integers(0, 1000))
+def test_a_stream_in_blocks_equals_the_reference_in_float32_with_dyadic_weights(network, n, seed):
+    assert_blocks_equal_the_reference(in_canonical_form(network), n, seed)
 
 
 @settings(max_examples=60)
 @given(streams, lengths, st.integers(0, 1000), st.integers(4, 9))
 def test_a_stream_in_blocks_equals_the_reference_in_integers(network, n, seed, bits):
-    network = in_integers(network, bits, "channel")
-    x = samples(network, seed, n)
-    trace = run_reference(network, x)
-    for block_bytes in (WHOLE, CUT):
-        run = simulate(to_synaptic_graph(network), x, record=("*",), threads=2, block_bytes=block_bytes)
-        assert_same(trace, run, network)
+    assert_blocks_equal_the_reference(in_integers(network, bits, "channel"), n, seed)
 
 
 @settings(max_examples=60)
