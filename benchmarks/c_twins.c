@@ -504,7 +504,9 @@ static inline __attribute__((always_inline)) void advance_integers(block *w, int
                                                                    __m512i late)
 {
     int32_t *state = (int32_t *)w->v + i;
+    enum { TOWARD_ZERO = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC };
     __m512i top = _mm512_set1_epi32(TOP), lowest = _mm512_set1_epi32(-TOP), zero = _mm512_setzero_si512();
+    __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(leak), _mm512_set1_ps(1.0f / 4096));
     __m512i v[ABREAST], bias[ABREAST];
 #pragma GCC unroll 4
     for (int n = 0; n < abreast; n++) {
@@ -517,20 +519,14 @@ static inline __attribute__((always_inline)) void advance_integers(block *w, int
 #pragma GCC unroll 4
         for (int n = 0; n < abreast; n++) {
             __m512i current = _mm512_loadu_si512(now + n * LANES), x = v[n];
-            if (general) { /* 12 bits at a time, so that 32 hold each product */
-                __m512i size = _mm512_abs_epi32(x), high = _mm512_srli_epi32(size, 12);
-                __m512i low = _mm512_mullo_epi32(_mm512_and_si512(size, _mm512_set1_epi32(4095)), leak);
-                __m512i left = _mm512_add_epi32(_mm512_mullo_epi32(high, leak), _mm512_srli_epi32(low, 12));
-                __m512i shift = _mm512_slli_epi32(bias[n], 6);
-                __m512i scaled = _mm512_add_epi32(_mm512_slli_epi32(current, 6), _mm512_andnot_si512(late, shift));
-                __m512i wrapped = _mm512_and_si512(_mm512_add_epi32(scaled, top), _mm512_set1_epi32(MASK));
-                x = _mm512_mask_sub_epi32(left, _mm512_movepi32_mask(x), zero, left);
-                x = _mm512_add_epi32(x, _mm512_sub_epi32(wrapped, top));
-                x = _mm512_add_epi32(x, _mm512_and_si512(shift, late));
-            } else { /* -x wraps into [-2^23, 2^23) where two shifts do */
-                __m512i less = _mm512_slli_epi32(_mm512_sub_epi32(_mm512_sub_epi32(zero, bias[n]), current), 14);
-                x = _mm512_sub_epi32(x, _mm512_srai_epi32(less, 8));
+            __m512i negated = _mm512_sub_epi32(zero, general ? _mm512_andnot_si512(late, bias[n]) : bias[n]);
+            /* -x wraps into [-2^23, 2^23) where two shifts do */
+            __m512i less = _mm512_srai_epi32(_mm512_slli_epi32(_mm512_sub_epi32(negated, current), 14), 8);
+            if (general) { /* rounded toward zero as floats of 24 bits, and once more as whole numbers */
+                x = _mm512_cvttps_epi32(_mm512_mul_round_ps(_mm512_cvtepi32_ps(x), part, TOWARD_ZERO));
+                x = _mm512_add_epi32(x, _mm512_and_si512(_mm512_slli_epi32(bias[n], 6), late));
             }
+            x = _mm512_sub_epi32(x, less);
             x = _mm512_max_epi32(_mm512_min_epi32(x, top), lowest);
             __mmask16 fired = _mm512_cmpge_epi32_mask(x, at);
             v[n] = _mm512_mask_sub_epi32(x, fired, _mm512_and_si512(x, keep), lost);

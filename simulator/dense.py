@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..compiler import Array, Projection
-from .kernels import dense
+from .kernels import dense, features
 from .plan import Number
 from .rows import Rows
 
@@ -40,7 +40,7 @@ def dense_of(projection: Projection, rows: Rows, n_neurons: int, number: type[Nu
 
     number: of sums, if they are pulled.
     """
-    if not dense.HAS_VNNI or number not in WORTH:
+    if not features.HAS_VNNI or number not in WORTH:
         return None
     n_targets, n_synapses = len(rows.row_start) - 1, len(rows.places)
     n_sources = rows.planes.shape[0] if rows.planes else n_neurons

@@ -3,19 +3,16 @@
 spread: uint32, a source's eight steps as eight words, of which byte c is 1 where channel 4g + c fired: those of one
 place lie together, then those of the next place, then those of the next group g of four channels.
 product: int32 (channels, positions), the sums of a byte of output in eight steps together.
+Without these instructions (`features.HAS_VNNI`) such layers are pulled like others, and nothing here is called.
 """
 
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
-from numba import config, njit, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 STEPS, ROWS, LANES = 8, 8, 16  # in a byte; channels that are summed together; positions in a vector
-# Without these instructions such layers are pulled like others, and nothing here is called.
-_IS_HOST = config.CPU_NAME is None and config.CPU_FEATURES is None  # type: ignore[attr-defined]
-HAS_VNNI = _IS_HOST and bool(get_host_cpu_features().get("avx512vnni"))
 TILES = ((1, 2), (2, 1), (1, 1))  # rows, and vectors in a row, that are summed together
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 

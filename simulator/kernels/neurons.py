@@ -10,6 +10,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .features import HAS_AVX512
+
 LANES = 16  # of 32 bits in a vector of 512
 ABREAST = 4  # vectors that are advanced together: one alone would wait for itself from step to step
 _I1, _I16, _I32, _I64 = ir.IntType(1), ir.IntType(16), ir.IntType(32), ir.IntType(64)
@@ -23,15 +25,25 @@ def _splat(builder, value):
     return builder.shuffle_vector(builder.insert_element(empty, value, ir.Constant(_I32, 0)), empty, zeros)
 
 
+def _of(vector, number):
+    """A constant vector with a number in every lane."""
+    return ir.Constant(vector, [number] * LANES)
+
+
+def _call(builder, name, *arguments):
+    """A function of LLVM that returns a vector like its first argument."""
+    kinds = [a.type for a in arguments]
+    function = builder.module.globals.get(name) or ir.Function(builder.module, ir.FunctionType(kinds[0], kinds), name)
+    return builder.call(function, arguments)
+
+
 def _list(builder, fired, id_of_first, ids, k):
     """Write id_of_first + lane of those that fired to where `ids` points, from k on, 16 at once. Returns the new k."""
     vector = ir.VectorType(_I32, LANES)
     first = _splat(builder, builder.trunc(id_of_first, _I32))
     numbered = builder.add(first, ir.Constant(vector, list(range(LANES))))
-    name = "llvm.experimental.vector.compress.v16i32"
-    kind = ir.FunctionType(vector, [vector, fired.type, vector])
-    compress = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-    packed = builder.call(compress, [numbered, fired, ir.Constant(vector, ir.Undefined)])
+    nothing = ir.Constant(vector, ir.Undefined)
+    packed = _call(builder, "llvm.experimental.vector.compress.v16i32", numbered, fired, nothing)
     n_fired = builder.zext(builder.ctpop(builder.bitcast(fired, _I16)), _I64)
     few, place = LANES // 2, builder.gep(ids, [k])  # mostly: to write half a vector takes half as long
     half = builder.shuffle_vector(packed, packed, ir.Constant(ir.VectorType(_I32, few), list(range(few))))
@@ -41,36 +53,147 @@ def _list(builder, fired, id_of_first, ids, k):
     return builder.add(k, n_fired)
 
 
-def _decayed(builder, v, leak):
-    """A vector of 24-bit membranes times leak / 4096, truncated toward zero: 12 bits at a time, which 32 hold."""
-    low_bits, twelve, zero = (
-        ir.Constant(v.type, [4095] * LANES),
-        ir.Constant(v.type, [12] * LANES),
-        ir.Constant(v.type, None),
-    )
-    is_negative = builder.icmp_signed("<", v, zero)
-    magnitude = builder.select(is_negative, builder.sub(zero, v), v)
-    high, low = builder.lshr(magnitude, twelve), builder.and_(magnitude, low_bits)
-    left = builder.add(builder.mul(high, leak), builder.lshr(builder.mul(low, leak), twelve))
-    return builder.select(is_negative, builder.sub(zero, left), left)
+class _Floats:
+    """v <- leak * v + (current + bias), as vectors. leaks: see `_make_fire`."""
+
+    def __init__(self, builder, leaks, late, fire_at, drop, leak):
+        self.builder, self.leaks, self.fire_at, self.drop, self.leak = builder, leaks, fire_at, drop, leak
+
+    def enter(self, v):
+        """Membranes as they lie in memory, as they are worked on."""
+        return v
+
+    def leave(self, v):
+        """The inverse."""
+        return v
+
+    def prepare(self, bias):
+        """What all steps need of a bias."""
+        return bias
+
+    def advance(self, v, current, bias):
+        """Membranes after a step, before any reset."""
+        b = self.builder
+        return b.fadd(b.fmul(self.leak, v) if self.leaks else v, b.fadd(current, bias))
+
+    def fires(self, v):
+        """Mask of what reaches its threshold."""
+        return self.builder.fcmp_ordered(">=", v, self.fire_at)
+
+    def dropped(self, v):
+        """Membranes after a reset by subtraction."""
+        return self.builder.fsub(v, self.drop)
 
 
-def _make_fire(general):
+class _Integers:
+    """Loihi's arithmetic in 32 bits, see `update_integer`. leaks, late: see `_make_fire`."""
+
+    def __init__(self, builder, leaks, late, fire_at, drop, leak):
+        self.builder, self.leaks, self.late = builder, leaks, late
+        self.fire_at, self.drop, self.leak, self.whole_threshold = fire_at, drop, leak, fire_at
+
+    def enter(self, v):
+        return v
+
+    def leave(self, v):
+        return v
+
+    def prepare(self, bias):
+        """A bias of the current, negated; or one of the membrane, in 1/64 unit."""
+        b = self.builder
+        if self.late:
+            return b.shl(bias, _of(bias.type, 6))
+        # Negated with 0, it would be added first, and the sum negated in each step: no threshold is -2^31.
+        return b.select(b.icmp_signed("!=", self.whole_threshold, _of(bias.type, -(1 << 31))), b.neg(bias), bias)
+
+    def advance(self, v, current, bias):
+        b, less = self.builder, self.less(current, bias)
+        x = b.sub(self.decayed(v) if self.leaks else v, b.ashr(less, _of(less.type, 8)))
+        if self.late:
+            x = b.add(x, bias)
+        top, lowest = (_of(x.type, sign * ((1 << 23) - 1)) for sign in (1, -1))
+        x = b.select(b.icmp_signed(">", x, top), top, x)
+        return b.select(b.icmp_signed("<", x, lowest), lowest, x)
+
+    def less(self, current, bias):
+        """What arrives, negated, times 256: it wraps into [-2^23, 2^23) where it leaves 32 bits."""
+        b = self.builder
+        negated = b.sub(_of(current.type, 0) if self.late else bias, current)
+        return b.shl(negated, _of(negated.type, 14))
+
+    def decayed(self, v):
+        """leak / 4096 of 24 bits, truncated toward zero: 12 bits at a time, which 32 hold."""
+        b, zero, twelve = self.builder, _of(v.type, 0), _of(v.type, 12)
+        is_negative = b.icmp_signed("<", v, zero)
+        magnitude = b.select(is_negative, b.sub(zero, v), v)
+        high, low = b.lshr(magnitude, twelve), b.and_(magnitude, _of(v.type, 4095))
+        left = b.add(b.mul(high, self.leak), b.lshr(b.mul(low, self.leak), twelve))
+        return b.select(is_negative, b.sub(zero, left), left)
+
+    def fires(self, v):
+        return self.builder.icmp_signed(">=", v, self.fire_at)
+
+    def dropped(self, v):
+        return self.builder.sub(v, self.drop)
+
+
+class _IntegersAsFloats(_Integers):
+    """The same with AVX-512: membranes of 24 bits are floats, which are truncated in two instructions."""
+
+    def __init__(self, builder, leaks, late, fire_at, drop, leak):
+        super().__init__(builder, leaks, late, fire_at, drop, leak)
+        self.floats = ir.VectorType(ir.FloatType(), LANES)
+        self.fire_at, self.drop, part = (builder.sitofp(x, self.floats) for x in (fire_at, drop, leak))
+        self.part = builder.fmul(part, _of(self.floats, 1 / 4096))
+
+    def enter(self, v):
+        return self.builder.sitofp(v, self.floats)
+
+    def leave(self, v):
+        return self.builder.fptosi(v, self.leak.type)
+
+    def prepare(self, bias):
+        bias = super().prepare(bias)
+        return self.builder.sitofp(bias, self.floats) if self.late else bias
+
+    def advance(self, v, current, bias):
+        b, less = self.builder, self.builder.sitofp(self.less(current, bias), self.floats)
+        x = _call(b, "llvm.fma.v16f32", less, _of(self.floats, -1 / 256), self.decayed(v) if self.leaks else v)
+        if self.late:
+            x = b.fadd(x, bias)
+        top, lowest = (_of(self.floats, float(sign * ((1 << 23) - 1))) for sign in (1, -1))
+        x = b.select(b.fcmp_ordered("<", x, top), x, top)
+        return b.select(b.fcmp_ordered(">", x, lowest), x, lowest)
+
+    def decayed(self, v):
+        """The product is rounded toward zero to 24 bits, then to a whole number."""
+        toward_zero = ir.Constant(_I32, 11)
+        product = _call(self.builder, "llvm.x86.avx512.mul.ps.512", v, self.part, toward_zero)
+        return _call(self.builder, "llvm.trunc.v16f32", product)
+
+    def fires(self, v):
+        return self.builder.fcmp_ordered(">=", v, self.fire_at)
+
+    def dropped(self, v):
+        return self.builder.fsub(v, self.drop)
+
+
+def _make_fire(leaks, late=False):
     """All steps of a block of the integrate-and-fire neurons begin ... end - 1, whole vectors of them: their membranes
     stay in registers meanwhile. Empties their currents.
 
-    Floats: v <- leak * v + (current + bias); where v >= fire_at: v <- keep * v - drop. int32: see update_integer. keep
-    is a mask, 0 or -1; late is the mask of a bias for the membrane. If not general, which is half the work, leak is 1,
-    or 4096 in integers' 1/4096, and no bias is late.
+    Floats: v <- leak * v + (current + bias); where v >= fire_at: v <- v - drop, or 0 unless keep. int32: see
+    update_integer, where late says that a bias is for the membrane. If not leaks, leak is 1, or 4096 in integers'
+    1/4096.
     current: (ring, n_neurons), of which slot is read first. The ids of those that fire in a step are written to ids
     from ends[step] on, where 16 must have room, and ends[step] is moved behind them.
     """
 
     @intrinsic
-    def fire(typingctx, current, slot, n_block, bias, v, begin, end, ids, ends, fire_at, drop, leak, keep, late):
-        number, whole, mask = v.dtype, types.int64, types.int32
+    def fire(typingctx, current, slot, n_block, bias, v, begin, end, ids, ends, fire_at, drop, leak, keep):
+        number, whole = v.dtype, types.int64
         signature = types.void(
-            current, whole, whole, bias, v, whole, whole, ids, ends, number, number, number, mask, mask
+            current, whole, whole, bias, v, whole, whole, ids, ends, number, number, number, types.boolean
         )
 
         def codegen(context, builder, signature, args):
@@ -79,11 +202,13 @@ def _make_fire(general):
             )
             ring, n_neurons = cgutils.unpack_tuple(builder, now.shape)
             first_slot, n_block, begin, end = args[1], args[2], args[5], args[6]
-            fire_at, drop, leak, keep, late = (_splat(builder, a) for a in args[9:])
-            vector, floats = fire_at.type, isinstance(number, types.Float)
-            advance = _step_of_floats if floats else _step_of_integers
-            compare = builder.fcmp_ordered if floats else builder.icmp_signed
-            membranes = [cgutils.alloca_once(builder, vector) for _ in range(ABREAST)]
+            arithmetic = (
+                _Floats if isinstance(number, types.Float) else _IntegersAsFloats if HAS_AVX512 and leaks else _Integers
+            )
+            neuron = arithmetic(builder, leaks, late, *(_splat(builder, a) for a in args[9:12]))
+            vector = ir.VectorType(context.get_value_type(number), LANES)
+            worked_on = neuron.fire_at.type
+            membranes = [cgutils.alloca_once(builder, worked_on) for _ in range(ABREAST)]
 
             def place(array, i):
                 return builder.bitcast(builder.gep(array.data, [i]), vector.as_pointer())
@@ -102,22 +227,22 @@ def _make_fire(general):
                     place = builder.gep(row, [ir.Constant(_I64, n)])
                     builder.store(ir.Constant(vector, None), place, align=4)
 
-            def run(begin, end, abreast):
+            def run(begin, end, abreast, keeps):
                 n_together = ir.Constant(_I64, LANES * abreast)
                 with cgutils.for_range_slice(builder, begin, end, n_together) as (i, _):
                     firsts = [builder.add(i, ir.Constant(_I64, LANES * n)) for n in range(abreast)]
-                    given = [builder.load(place(biases, first), align=4) for first in firsts]
+                    given = [neuron.prepare(builder.load(place(biases, first), align=4)) for first in firsts]
                     for v, first in zip(membranes, firsts, strict=False):
-                        builder.store(builder.load(place(state, first), align=4), v)
+                        builder.store(neuron.enter(builder.load(place(state, first), align=4)), v)
                     is_first = builder.icmp_signed("==", i, begin)
                     with cgutils.for_range(builder, n_block) as loop:
                         arrived, end_of_step = currents(loop.index, i), builder.gep(ends.data, [loop.index])
                         k = builder.load(end_of_step)
                         for n in range(abreast):
                             drive = builder.load(builder.gep(arrived, [ir.Constant(_I64, n)]), align=4)
-                            x = builder.load(membranes[n])
-                            x, after = advance(builder, general, x, drive, given[n], drop, leak, keep, late)
-                            fired = compare(">=", x, fire_at)
+                            x = neuron.advance(builder.load(membranes[n]), drive, given[n])
+                            fired = neuron.fires(x)
+                            after = neuron.dropped(x) if keeps else ir.Constant(worked_on, None)
                             builder.store(builder.select(fired, after, x), membranes[n])
                             k = _list(builder, fired, firsts[n], listed.data, k)
                         builder.store(k, end_of_step)
@@ -126,7 +251,7 @@ def _make_fire(general):
                         before = builder.gep(arrived, [ir.Constant(_I64, -abreast)])
                         empty(builder.select(is_first, nowhere, before), abreast)
                     for v, first in zip(membranes, firsts, strict=False):
-                        builder.store(builder.load(v), place(state, first), align=4)
+                        builder.store(neuron.leave(builder.load(v)), place(state, first), align=4)
                 with (
                     builder.if_then(builder.icmp_signed("<", begin, end)),
                     cgutils.for_range(builder, n_block) as loop,
@@ -134,8 +259,11 @@ def _make_fire(general):
                     empty(currents(loop.index, builder.sub(end, n_together)), abreast)
 
             rest = builder.srem(builder.sub(end, begin), ir.Constant(_I64, LANES * ABREAST))
-            run(begin, builder.sub(end, rest), ABREAST)
-            run(builder.sub(end, rest), end, 1)
+            with builder.if_else(args[12]) as branches:
+                for branch, keeps in zip(branches, (True, False), strict=True):
+                    with branch:
+                        run(begin, builder.sub(end, rest), ABREAST, keeps)
+                        run(builder.sub(end, rest), end, 1, keeps)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -143,35 +271,7 @@ def _make_fire(general):
     return fire
 
 
-def _step_of_floats(builder, general, v, current, bias, drop, leak, keep, late):
-    """(membranes, what becomes of them where they fire)."""
-    x = builder.fadd(builder.fmul(leak, v) if general else v, builder.fadd(current, bias))
-    kept = builder.bitcast(builder.and_(builder.bitcast(x, keep.type), keep), x.type)
-    return x, builder.fsub(kept, drop)
-
-
-def _step_of_integers(builder, general, v, current, bias, drop, leak, keep, late):
-    """(membranes, what becomes of them where they fire)."""
-    six, eight, fourteen = (ir.Constant(v.type, [n] * LANES) for n in (6, 8, 14))
-    top, mask = (ir.Constant(v.type, [(1 << n) - 1] * LANES) for n in (23, 24))
-    lowest = ir.Constant(v.type, [1 - (1 << 23)] * LANES)
-    if general:
-        shift = builder.shl(bias, six)
-        scaled = builder.add(builder.shl(current, six), builder.and_(shift, builder.not_(late)))
-        new = builder.sub(builder.and_(builder.add(scaled, top), mask), top)
-        x = builder.add(builder.add(_decayed(builder, v, leak), new), builder.and_(shift, late))
-    else:  # -x wraps into [-2^23, 2^23) where two shifts do
-        # late is 0; a bias negated without it would be summed up first and negated in each step.
-        minus_one = builder.sub(late, ir.Constant(v.type, [1] * LANES))
-        negated = builder.sub(builder.xor(bias, minus_one), minus_one)
-        less = builder.shl(builder.sub(negated, current), fourteen)
-        x = builder.sub(v, builder.ashr(less, eight))
-    x = builder.select(builder.icmp_signed(">", x, top), top, x)
-    x = builder.select(builder.icmp_signed("<", x, lowest), lowest, x)
-    return x, builder.sub(builder.and_(x, keep), drop)
-
-
-_fire, _fire_general = _make_fire(False), _make_fire(True)
+_fire, _fire_leaking, _fire_late = _make_fire(False), _make_fire(True), _make_fire(True, late=True)
 
 
 @intrinsic
@@ -214,7 +314,7 @@ def _truncated(x, part):
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def plain_fire_integer(current, slot, n_block, bias, v, first, end, ids, ends, fire_at, drop, leak, keep, late):
-    """What the intrinsic `_fire_general` does to int32, for neurons first ... end - 1, one after the other."""
+    """What the intrinsics do to int32, for neurons first ... end - 1, one after the other."""
     ring, top, mask = len(current), np.int64((1 << 23) - 1), np.int64((1 << 24) - 1)
     for step in range(n_block):
         now, k = current[(slot + step) % ring], ends[step]
@@ -302,20 +402,20 @@ def update_float(
     size = n_neurons // n_groups
     if not has_current and not reset_delay:
         ends, slot = np.empty(n_block, np.int64), first_step % ring
-        kept, late = np.int32(-1 if keep else 0), np.int32(0)
+        keeps = bool(keep)
         for b in range(n_samples):
             ends[:] = n_neurons * np.arange(n_block)
             for g in range(n_groups):
-                at, lost, keeps = fire_at[g], drop[g], leak[g]
+                at, lost, left = fire_at[g], drop[g], leak[g]
                 first, end = np.int64(g * size), np.int64((g + 1) * size)
                 whole = np.int64(end - size % LANES)
                 where, to = (current[b], slot, n_block, bias, v[b]), (ids[b], ends)
-                if keeps == 1:
-                    _fire(*where, first, whole, *to, at, lost, keeps, kept, late)
+                if left == 1:
+                    _fire(*where, first, whole, *to, at, lost, left, keeps)
                 else:
-                    _fire_general(*where, first, whole, *to, at, lost, keeps, kept, late)
+                    _fire_leaking(*where, first, whole, *to, at, lost, left, keeps)
                 if whole < end:
-                    plain_fire_float(*where, whole, end, *to, at, lost, keeps, kept)
+                    plain_fire_float(*where, whole, end, *to, at, lost, left, keeps)
             _close_ranks(ids[b], n_neurons, ends, starts[b])
         return
     fired = np.empty(size, np.uint8)
@@ -382,20 +482,22 @@ def update_integer(
     size = n_neurons // n_groups
     if not has_current and not reset_delay:  # 32 bits hold all that 24 can become in a step
         ends, slot = np.empty(n_block, np.int64), first_step % ring
-        kept, late = np.int32(-1 if keep else 0), np.int32(-1 if bias_to_membrane else 0)
+        keeps, late = bool(keep), bool(bias_to_membrane)
         for b in range(n_samples):
             ends[:] = n_neurons * np.arange(n_block)
             for g in range(n_groups):
-                at, lost, keeps = fire_at[g], drop[g], leak[g]
+                at, lost, left = fire_at[g], drop[g], leak[g]
                 first, end = np.int64(g * size), np.int64((g + 1) * size)
                 whole = np.int64(end - size % LANES)
                 where, to = (current[b], slot, n_block, bias, v[b]), (ids[b], ends)
-                if keeps == 4096 and not bias_to_membrane:
-                    _fire(*where, first, whole, *to, at, lost, keeps, kept, late)
+                if late:
+                    _fire_late(*where, first, whole, *to, at, lost, left, keeps)
+                elif left == 4096:
+                    _fire(*where, first, whole, *to, at, lost, left, keeps)
                 else:
-                    _fire_general(*where, first, whole, *to, at, lost, keeps, kept, late)
+                    _fire_leaking(*where, first, whole, *to, at, lost, left, keeps)
                 if whole < end:
-                    plain_fire_integer(*where, whole, end, *to, at, lost, keeps, kept, late)
+                    plain_fire_integer(*where, whole, end, *to, at, lost, left, keeps, late)
             _close_ranks(ids[b], n_neurons, ends, starts[b])
         return
     limit, mask = np.int64(1 << 23), np.int64((1 << 24) - 1)

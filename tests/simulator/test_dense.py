@@ -14,12 +14,13 @@ from gossamer.compiler import compile_network, to_synaptic_graph
 from gossamer.simulator import dense, simulate
 from gossamer.simulator.bit_plan import BitPlan, why_not_bits
 from gossamer.simulator.kernels import dense as kernels
+from gossamer.simulator.kernels.features import HAS_VNNI
 from gossamer.simulator.plan import plan_graph
 from gossamer.simulator.reference import run_reference
 
 RNG = np.random.default_rng(0)
 NEVER, ALWAYS = {}, {np.int16: 0.0, np.int32: 0.0}
-needs_vnni = pytest.mark.skipif(not kernels.HAS_VNNI, reason="this CPU has no VNNI: dense projections are pulled")
+needs_vnni = pytest.mark.skipif(not HAS_VNNI, reason="this CPU has no VNNI: dense projections are pulled")
 
 
 def worth(share):
