@@ -131,7 +131,7 @@ class _BitRun:
             p = self.plan.plan.population(name)
             if p.kind != "readout":
                 mine = spikes[self.plan.plan.row(name), : self.plan.n_steps]
-                planes.count_numbers(numbers, *p.fan_outs, mine, visits)
+                planes.count_numbers(numbers, *self.memory.fan_outs(p), mine, visits)
         counter.spikes += spikes[:, : self.plan.n_steps]
         counter.visits += visits[:, : self.plan.n_steps]
         return counter.counts(self.n)

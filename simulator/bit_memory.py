@@ -1,6 +1,7 @@
 """Memory of the bit-parallel engine: what a block of so many samples is run in, and how sources are read there."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from .bit_products import Product
 from .crew import Work
 from .dense import Dense
 from .kernels import bit_counts, bits, dense, planes
-from .plan import Number
+from .plan import Number, PopulationPlan
 from .rows import Planes, Rows
 
 WORTH_SHARING = 500_000  # cycles: two threads of one core are little faster than one
-WORTH_NARROWING = 32  # numbers that can then be added up before they must be put by
+COUNTED_BYTES = 300, 48  # that are counted in the time that a channel takes beside its own, and a place
+WORTH_NARROWING = 8  # neurons whose spikes can then be added up before they must be put by
 WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 Copy = tuple[Callable[..., None], tuple[Any, ...]]  # a kernel and its arguments
 
@@ -40,9 +42,10 @@ class BitMemory:
         self.works: dict[tuple[str, int], Work] = {}
         self.products: dict[str, Product] = {}
         self._tables: dict[int, list[Array]] = {}
+        self._fan_outs: dict[str, tuple[Array, Array]] = {}
         self._scratch: dict[tuple[int, type, type], tuple[Array, Array, Array]] = {}
         # Tiles are read beyond what is output: nothing depends on it, but it must be there.
-        n, overhang = 0, bits.MOST_BYTES
+        n, overhang = bits.MOST_BYTES, bits.MOST_BYTES  # before it, too, if neurons are counted with their neighbours
         for p in plan.graph.populations:
             if not emits_numbers(plan.graph, p):
                 self.first[p.name] = n
@@ -88,6 +91,7 @@ class BitMemory:
         start, place, weight = [np.zeros(1, np.int64)], [], []
         sizes = np.zeros(3, np.int64)  # of usual, of rows, of start, so far
         n_extra = 0
+        together = bit_counts.TOGETHER if self.n_samples in (1, bits.STEPS) else 1
         for row, p in enumerate(self.plan.plan.populations):
             if p.name not in self.first:
                 continue
@@ -97,10 +101,14 @@ class BitMemory:
                 table.append((row, chunk * bits.STEPS, *bytes_, len(p.outgoing), *sizes))
             usual.append(f.usual.reshape(-1))
             rows += [q.index for q in p.outgoing]
-            start.append(f.start[1:] + n_extra)
-            place.append(f.place)
-            weight.append(f.weight)
-            n_extra += len(f.place)
+            for a, b in pairwise(f.start):
+                places, weights = f.place[a:b], f.weight[a:b]
+                if together > 1:
+                    places, weights = _with_neighbours(places, weights)
+                n_extra += len(places)
+                start.append(np.array([n_extra]))
+                place.append(places)
+                weight.append(weights)
             sizes += (f.usual.size, len(p.outgoing), len(p.outgoing))
         counted = np.array(table, np.int64).reshape(-1, 9)
         weights, at_once = _narrowed(np.concatenate([np.empty(0, np.int32), *weight]))
@@ -109,6 +117,7 @@ class BitMemory:
             np.concatenate([np.empty(0, np.int64), *usual]),
             np.array(rows, np.int64),
             np.concatenate(start),
+            together,
             np.concatenate([np.empty(0, np.int32), *place]),
             weights,
             at_once,
@@ -119,10 +128,18 @@ class BitMemory:
         if n_parts not in self._tables:
             table, start = self.counting[0], self.counting[3]
             extra = [start[first + n] - start[first] for *_, n, _, _, first in table.tolist()]
-            cost = np.cumsum(table[:, 3] * table[:, 4] // 8 + np.array(extra, np.int64) * (self.n_samples + 1))
+            places = np.array(extra, np.int64) * (COUNTED_BYTES[1] + self.n_samples)
+            cost = np.cumsum(table[:, 3] * (COUNTED_BYTES[0] + table[:, 4]) + places)
             edges = np.searchsorted(cost, (cost[-1] if len(cost) else 0) * np.arange(1, n_parts) // n_parts)
             self._tables[n_parts] = np.split(table, edges)
         return self._tables[n_parts]
+
+    def fan_outs(self, p: PopulationPlan) -> tuple[Array, Array]:
+        """A population's `fan_outs`, for each neuron and sample."""
+        if p.name not in self._fan_outs:
+            fan_outs, rows = p.fan_outs
+            self._fan_outs[p.name] = np.repeat(fan_outs, self.n_samples, axis=1), rows
+        return self._fan_outs[p.name]
 
     def scratch(self, part: int, target: Target) -> tuple[Array, Array, Array]:
         """(sums, membranes, bytes) of a tile, for one of the threads that share a target."""
@@ -216,14 +233,23 @@ def _read_by(target: Target) -> list[tuple[Projection, Rows]]:
     return [*target.spikes, *dense] if target.kernel != "merge" else []
 
 
+def _with_neighbours(places: Array, weights: Array) -> tuple[Array, Array]:
+    """Neurons (ascending) and their weights, by fours: those at the ends of two rows of pixels come together."""
+    half = bit_counts.TOGETHER // 2
+    four, at = np.divmod(places + half, bit_counts.TOGETHER)
+    fours, index = np.unique(four, return_inverse=True)
+    whole = np.zeros((len(fours), bit_counts.TOGETHER), weights.dtype)
+    whole[index, at] = weights
+    return (fours * bit_counts.TOGETHER - half).astype(places.dtype), whole.reshape(-1)
+
+
 def _narrowed(weights: Array) -> tuple[Array, int]:
-    """Weights in 16 bits or in 32, and how many may be added up in as many: a multiple of `TOGETHER`."""
+    """Weights in 16 bits or in 32, and for how many places the sums fit as many."""
     largest = max(1, int(np.abs(weights).max(initial=0)))
-    for number in (np.int16, np.int32):
-        at_once = int(np.iinfo(number).max) // largest
-        if at_once >= WORTH_NARROWING:
-            break
-    return weights.astype(number), max(at_once // bit_counts.TOGETHER, 1) * bit_counts.TOGETHER
+    at_once = int(np.iinfo(np.int16).max) // (bits.STEPS * largest)  # a lane adds up to eight bytes of each
+    if at_once >= WORTH_NARROWING:
+        return weights.astype(np.int16), at_once
+    return weights.astype(np.int32), max(1, int(np.iinfo(np.int32).max) // (bits.MOST_BYTES * largest))
 
 
 def _worth_sharing(cycles: dict[str, float]) -> frozenset[str]:

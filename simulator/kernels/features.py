@@ -5,3 +5,4 @@ from numba import config
 
 _FOUND = get_host_cpu_features() if config.CPU_NAME is None and config.CPU_FEATURES is None else {}  # type: ignore[attr-defined]
 HAS_AVX512, HAS_VNNI = (bool(_FOUND.get(name)) for name in ("avx512f", "avx512vnni"))
+HAS_GFNI = HAS_AVX512 and bool(_FOUND.get("gfni"))

@@ -123,28 +123,34 @@ def unpack(chunks, x):
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def count_numbers(numbers, fan_outs, rows, spikes, visits):
-    """Add up events (n_steps,), and visits (n_all_projections, n_steps) by fan-outs (n_projections, n_neurons).
+def _add_events(now, fan_outs, rows, step, spikes, visits):
+    """Events and visits of one step, of whose numbers those that are not 0 are events."""
+    n_events = 0
+    for i in range(now.size):
+        n_events += now[i] != 0
+    spikes[step] += n_events
+    for p in range(len(rows)):
+        n_visits, fan_out = 0, fan_outs[p]
+        for i in range(now.size):
+            n_visits += fan_out[i] * (now[i] != 0)
+        visits[rows[p], step] += n_visits
 
-    numbers: (n_chunks, n_neurons, n_samples, 8), or (1, n_neurons, n_samples, 1) of one step. rows: (n_projections,).
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def count_numbers(numbers, fan_outs, rows, spikes, visits):
+    """Add up events (n_steps,), and visits (n_all_projections, n_steps).
+
+    numbers: (n_chunks, n_neurons, n_samples, 8), or (1, n_neurons, n_samples, 1) of one step. fan_outs:
+    (n_projections, n_neurons * n_samples). rows: (n_projections,).
     """
-    _, n_neurons, n_samples, n = numbers.shape
-    events = np.empty(n_neurons, np.int64)
+    n = numbers.shape[3]
+    size = numbers.shape[1] * numbers.shape[2]
+    if n == 1:
+        _add_events(numbers.reshape(size), fan_outs, rows, 0, spikes, visits)
     for step in range(spikes.size):
-        if n == 1 and step > 0:
+        if n > 1:
+            _add_events(numbers[step // n].reshape(size, n)[:, step % n], fan_outs, rows, step, spikes, visits)
+        elif step > 0:
             spikes[step] += spikes[0]
             for p in range(len(rows)):
                 visits[rows[p], step] += visits[rows[p], 0]
-            continue
-        now, lane = numbers[step // n].reshape(-1), step % n
-        for i in range(n_neurons):
-            k = 0
-            for b in range(n_samples):
-                k += now[(i * n_samples + b) * n + lane] != 0
-            events[i] = k
-        spikes[step] += events.sum()
-        for p in range(len(rows)):
-            here, fan_out = 0, fan_outs[p]
-            for i in range(n_neurons):
-                here += events[i] * fan_out[i]
-            visits[rows[p], step] += here

@@ -31,8 +31,10 @@ from gossamer.compiler import (
     to_synaptic_graph,
 )
 from gossamer.simulator import SimulationError, dense, run_reference, simulate
+from gossamer.simulator.bit_memory import _with_neighbours
 from gossamer.simulator.bit_plan import BitPlan, why_not_bits
 from gossamer.simulator.kernels import bit_counts, bits, planes
+from gossamer.simulator.kernels.features import HAS_GFNI
 from gossamer.simulator.plan import plan_graph
 from gossamer.simulator.rows import rows_by_target
 
@@ -133,22 +135,55 @@ def test_counting_equals_its_plain_twin(n):
 
 
 @njit
-def weigh(memory, first, scale, places, weights, begin, end, totals):
-    bit_counts._weigh(memory, np.int64(first), np.int64(scale), places, weights, np.int64(begin), end, totals)
+def weigh(memory, first, scale, together, places, weights, begin, end, totals):
+    bit_counts._weigh(memory, np.int64(first), np.int64(scale), together, places, weights, begin, end, totals)
 
 
 @pytest.mark.parametrize("number", [np.int16, np.int32])
-@pytest.mark.parametrize("scale", [1, 2, 3, 4, 7, 8, 13, 16, 31, 64])
 @pytest.mark.parametrize("begin", [0, 5])
-@pytest.mark.parametrize("side_by_side", [False, True])
-def test_weighing_equals_its_plain_twin(number, scale, begin, side_by_side):
-    memory, n = RNG.integers(0, 256, 70 * scale + 100).astype(np.uint8), 30
-    places = np.arange(20, 20 + n) if side_by_side else np.sort(RNG.choice(70, n, replace=False))
-    weights, totals = RNG.integers(-200, 200, n).astype(number), np.arange(8)
+@pytest.mark.parametrize(
+    ("scale", "together"), [(n, 1) for n in (1, 2, 3, 4, 7, 8, 13, 16, 31, 64, 65, 128)] + [(1, 4), (8, 4)]
+)
+def test_weighing_equals_its_plain_twin(number, begin, scale, together):
+    memory, n = RNG.integers(0, 256, 74 * scale + 100).astype(np.uint8), 30
+    places = np.sort(RNG.choice(70, n, replace=False)).astype(np.int32)
+    weights, totals = RNG.integers(-100, 100, n * together).astype(number), np.arange(8)
     expected = totals.copy()
-    weigh(memory, 31, scale, places.astype(np.int32), weights, begin, n - 1, totals)
-    bit_counts.plain_weigh(memory, 31, scale, places, weights, begin, n - 1, expected)
+    arguments = memory, 31, scale, together, places, weights, begin, n - 1
+    weigh(*arguments, totals)
+    bit_counts.plain_weigh(*arguments, expected)
     np.testing.assert_array_equal(totals, expected)
+
+
+@pytest.mark.parametrize("has_gfni", [False, HAS_GFNI])
+def test_counting_does_not_depend_on_what_the_cpu_has(has_gfni):
+    @njit
+    def count_and_weigh(memory, n, places, weights, totals):
+        bit_counts._count_steps(memory, np.int64(0), n, totals)
+        bit_counts._weigh_neighbours_8(
+            memory, np.int64(0), np.int64(8), np.uint32(0), places, weights, np.int64(0), len(places), totals
+        )
+
+    memory, totals, expected = RNG.integers(0, 256, 400).astype(np.uint8), *np.zeros((2, 8), np.int64)
+    places, weights = np.arange(0, 20, 4, dtype=np.int32), np.arange(20, dtype=np.int32)
+    with patch.object(bit_counts, "HAS_GFNI", has_gfni):
+        count_and_weigh(memory, 300, places, weights, totals)
+    bit_counts.plain_count(memory, 0, 300, expected)
+    bit_counts.plain_weigh(memory, 0, 8, 4, places, weights, 0, 5, expected)
+    np.testing.assert_array_equal(totals, expected)
+
+
+def test_neurons_are_counted_with_their_neighbours():
+    places, weights = np.array([0, 1, 7, 8, 15, 16, 31], np.int32), np.arange(1, 8, dtype=np.int32)
+    fours, by_four = _with_neighbours(places, weights)
+    found = {
+        int(p) + i: int(w)
+        for p, four in zip(fours, by_four.reshape(-1, 4), strict=True)
+        for i, w in enumerate(four)
+        if w
+    }
+    assert found == dict(zip(places.tolist(), weights.tolist(), strict=True))
+    assert fours.tolist() == [-2, 6, 14, 30]
 
 
 def picture(kernel=(3, 3), stride=(1, 1), padding=(0, 0), dilation=(1, 1), pool=(1, 1)):
