@@ -59,26 +59,28 @@ def push_csr(
     n_bytes = row_start.size * 8 + targets.size * (targets.itemsize + weights.itemsize)
     far, nearest = n_bytes > NEAR_BYTES, targets.size * (targets.itemsize + weights.itemsize) <= NEAREST_BYTES
     many_rows = row_start.size * 8 > 4 * NEAREST_BYTES
+    ahead, half_ahead = np.uint64(EVENTS_AHEAD), np.uint64(EVENTS_AHEAD // 2)
     for b in range(n_samples):
+        events = ids[b]  # indexed without a sign, which Numba need not look at
         for step in range(starts.shape[1] - 1):
             arrival = first_step + step + delay
             if arrival >= n_steps:
                 break
             target = current[b, arrival % ring]
-            last, n_visits = starts[b, step + 1], np.uint64(0)
-            for e in range(starts[b, step], last):
-                row = ids[b, e]
-                if many_rows and e + EVENTS_AHEAD < last:
-                    _prefetch(row_start, np.int64(ids[b, e + EVENTS_AHEAD]))
-                    _prefetch(row_end, np.int64(ids[b, e + EVENTS_AHEAD]))
+            last, n_visits = np.uint64(starts[b, step + 1]), np.uint64(0)
+            for e in range(np.uint64(starts[b, step]), last):
+                if many_rows and e + ahead < last:
+                    _prefetch(row_start, np.int64(events[e + ahead]))
+                    _prefetch(row_end, np.int64(events[e + ahead]))
                     if far and not row_of.size:
-                        soon = np.int64(row_start[ids[b, e + EVENTS_AHEAD // 2]])
+                        soon = np.int64(row_start[np.uint64(events[e + half_ahead])])
                         _prefetch(targets, soon)
                         _prefetch(weights, soon)
+                row = np.uint64(events[e])
                 if row_of.size:
-                    row = row_of[row]
-                    if row < 0:
+                    if row_of[row] < 0:
                         continue
+                    row = np.uint64(row_of[row])
                 j = np.uint64(row_start[row])
                 end = np.uint64(row_end[row])
                 n_visits += end - j
@@ -89,7 +91,9 @@ def push_csr(
                         j += one
                     continue
                 # Rows lie apart in memory: while one is read, its lines ahead, then those of the next, are fetched.
-                next_row = np.uint64(row_start[ids[b, e + 1]]) if e + 1 < last and not row_of.size else j
+                next_row = j
+                if e + one < last and not row_of.size:
+                    next_row = np.uint64(row_start[np.uint64(events[e + one])])
                 if nearest:
                     pass
                 elif end - j < FETCHED_AHEAD and not far:
