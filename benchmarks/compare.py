@@ -92,7 +92,7 @@ def by_gossamer(graph: SynapticGraph, engine: Literal["auto", "event"] = "auto")
     return Candidate(run, graph.arithmetic, exact=graph.arithmetic == "int")
 
 
-def runners(graph: SynapticGraph, whole: SynapticGraph) -> dict[str, Candidate]:
+def runners(graph: SynapticGraph, whole: SynapticGraph, n_samples: int) -> dict[str, Candidate]:
     """By name: Gossamer's engines, then the rivals. graph: float32. whole: the same network in 8-bit integers."""
     found = {
         "Gossamer, as it chooses (int8)": by_gossamer(whole),
@@ -106,6 +106,10 @@ def runners(graph: SynapticGraph, whole: SynapticGraph) -> dict[str, Candidate]:
         found[f"PyTorch dense float32{words}"] = _dense(DenseTorch(whole, "float32", layout))
     found["PyTorch dense bfloat16"] = _dense(DenseTorch(whole, "bfloat16", "nhwc" if pictures else "nchw"))
     found["PyTorch dense int8"] = _dense(DenseTorch(whole, "int8", "nhwc" if pictures else "nchw"))
+    for kind in ("float32", "int8") if n_samples > 1 else ():  # for one sample, step by step takes twice as long
+        for words, how in (("eight samples at a time", {"at_once": 8}), ("step by step", {"order": "steps"})):
+            rival = DenseTorch(whole, kind, "nhwc" if pictures else "nchw", **how)
+            found[f"PyTorch dense {kind}, {words}"] = _dense(rival)
     if not pictures:
         found["PyTorch sparse CSR"] = Candidate(SparseProduct(whole, with_torch=True))
         found["SciPy sparse CSR"] = Candidate(SparseProduct(whole, with_torch=False))
@@ -185,7 +189,7 @@ def main() -> None:
         for n in (64, 1):
             name = "examples/mnist-conv, trained" if make is trained else make.__name__.upper()
             title = f"{name}, {sparsity:.0%} sparse, {n} sample{'s' * (n > 1)}"
-            section = _section(title, runners(graph, whole), x[:n], wanted, options.rounds)
+            section = _section(title, runners(graph, whole, n), x[:n], wanted, options.rounds)
             print("\n".join(section), flush=True)
             lines += section
             if options.out is not None:  # as it comes: all of it takes half an hour

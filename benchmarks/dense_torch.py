@@ -6,6 +6,7 @@ float32 and bfloat16 in NCHW or channels-last, and 8-bit integers through oneDNN
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,15 +15,17 @@ from torch import Tensor
 
 from gossamer.compiler import Csr, Population, SharedCsr, SynapticGraph
 
-torch._dynamo.config.recompile_limit = 100  # a loop for each shape
+torch._dynamo.config.recompile_limit = 1_000  # a loop for each shape
 LAYOUTS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
 
 
 def fire(
-    current: Tensor, bias: Tensor | None, threshold: Tensor, to_zero: bool, n_steps: int, pools: int, out: torch.dtype
-) -> Tensor:
-    """Integrate-and-fire over (n_steps or 1, n, ...), reset by subtraction or to zero; `pools` times 2x2 OR pooling."""
-    v = torch.zeros_like(current[0], dtype=torch.float32)
+    current: Tensor, v: Tensor, bias: Tensor | None, threshold: Tensor, to_zero: bool, n_steps: int, pools: int,
+    out: torch.dtype,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Integrate-and-fire over (n_steps or 1, n, ...) from membranes v on, reset by subtraction or to zero; then `pools`
+    times 2x2 OR pooling. Returns spikes and membranes.
+    """
     spikes = []
     for t in range(n_steps):
         arrived = current[t if len(current) > 1 else 0]
@@ -33,7 +36,12 @@ def fire(
             fired = fired[..., ::2, :] | fired[..., 1::2, :]
             fired = fired[..., ::2] | fired[..., 1::2]
         spikes.append(fired.to(out))
-    return torch.stack(spikes)
+    return torch.stack(spikes), v
+
+
+def fire_from_zero(current: Tensor, *how: Tensor | bool | int | torch.dtype | None) -> Tensor:
+    """As fire, from membranes of 0 on, and nobody asks for what becomes of them."""
+    return fire(current, torch.zeros_like(current[0], dtype=torch.float32), *how)[0]
 
 
 @dataclass
@@ -55,13 +63,24 @@ class DenseTorch:
         graph: A workload; of integers for kind "int8".
         kind: "float32", "bfloat16" or "int8".
         layout: "nchw" or "nhwc", of pictures.
+        order: "layers", all steps of one after the other, or "steps", all layers of one after the other.
+        at_once: Samples; None are all.
     The neurons' loop is compiled where there is a C++ compiler.
     """
 
-    def __init__(self, graph: SynapticGraph, kind: str = "float32", layout: str = "nchw") -> None:
+    def __init__(
+        self,
+        graph: SynapticGraph,
+        kind: str = "float32",
+        layout: str = "nchw",
+        order: str = "layers",
+        at_once: int | None = None,
+    ) -> None:
+        self.order, self.at_once = order, at_once
         self.kind, self.layout = kind, LAYOUTS[layout]
         self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.uint8}[kind]
-        self.fire = torch.compile(fire, dynamic=False) if shutil.which("g++") else fire
+        compiled = partial(torch.compile, dynamic=False) if shutil.which("g++") else lambda f: f
+        self.fire, self.fire_from_zero = compiled(fire), compiled(fire_from_zero)
         self.levels = graph.coding.levels if graph.arithmetic == "int" and graph.coding.kind == "direct" else 1
         self.layers: list[_Layer] = []
         for p in graph.projections:
@@ -82,25 +101,55 @@ class DenseTorch:
             )
         self.unit = np.broadcast_to(graph[graph.output].unit, graph[graph.output].shape).reshape(-1)
 
-    @torch.inference_mode()
     def __call__(self, x: np.ndarray, n_steps: int) -> np.ndarray:
         """(n_samples, n_outputs) spike counts, or what a readout sees, as a mean over steps."""
+        n = self.at_once or len(x)
+        return np.concatenate([self._run(x[i : i + n], n_steps) for i in range(0, len(x), n)])
+
+    @torch.inference_mode()
+    def _run(self, x: np.ndarray, n_steps: int) -> np.ndarray:
         s = torch.from_numpy(x)
         if self.levels > 1:
             s = torch.round(s.double() * self.levels)
         s = s.to(self.dtype)
         s = s[None] if s.ndim in (2, 4) else s.transpose(0, 1)  # a picture is the same in every step
-        for layer in self.layers:
-            flat = s.flatten(0, 1)
-            if layer.pool != (1, 1):
-                flat = sum(flat[..., y :: layer.pool[0], x :: layer.pool[1]] for y, x in np.ndindex(*layer.pool))
-            flat = flat.contiguous(memory_format=self.layout) if flat.ndim == 4 else flat.contiguous()
-            current = layer.multiply(flat).unflatten(0, (len(s), -1))
+        if self.order == "layers":
+            total = self._forward(self._current(0, s), n_steps)
+        else:
+            membranes: dict[int, Tensor] = {}
+            constant = self._current(0, s) if len(s) == 1 else None
+            steps = (self._current(0, s[t : t + 1]) if constant is None else constant for t in range(n_steps))
+            total = sum(self._forward(current, 1, membranes) for current in steps)
+        if self.layers[-1].threshold is None:
+            return (total.double().div(n_steps).flatten(1).numpy() * self.unit).astype(np.float32)
+        return total.flatten(1).float().numpy()
+
+    def _forward(self, current: Tensor, n_steps: int, membranes: dict[int, Tensor] | None = None) -> Tensor:
+        """What the last layer emits over so many steps, from the first layer's current on.
+
+        membranes: of the steps before, by layer; None if there are none, before or after.
+        """
+        s = current
+        for i, layer in enumerate(self.layers):
+            current = self._current(i, s) if i else s
             if layer.threshold is None:
                 seen = current if layer.bias is None else current + layer.bias
-                return (seen.double().mean(0).flatten(1).numpy() * self.unit).astype(np.float32)
-            s = self.fire(current, layer.bias, layer.threshold, layer.to_zero, n_steps, layer.pools, self.dtype)
-        return s.sum(0, dtype=torch.float32).flatten(1).numpy()
+                return seen.double().sum(0) * (n_steps // len(seen))
+            how = (layer.bias, layer.threshold, layer.to_zero, n_steps, layer.pools, self.dtype)
+            if membranes is None:
+                s = self.fire_from_zero(current, *how)
+            else:
+                v = membranes[i] if i in membranes else torch.zeros_like(current[0], dtype=torch.float32)
+                s, membranes[i] = self.fire(current, v, *how)
+        return s.sum(0, dtype=torch.float32)
+
+    def _current(self, i: int, s: Tensor) -> Tensor:
+        """What arrives at a layer in each step of s."""
+        layer, flat = self.layers[i], s.flatten(0, 1)
+        if layer.pool != (1, 1):
+            flat = sum(flat[..., y :: layer.pool[0], x :: layer.pool[1]] for y, x in np.ndindex(*layer.pool))
+        flat = flat.contiguous(memory_format=self.layout) if flat.ndim == 4 else flat.contiguous()
+        return layer.multiply(flat).unflatten(0, (len(s), -1))
 
     def _multiply(self, graph: SynapticGraph, p: Csr | SharedCsr) -> Callable[[Tensor], Tensor]:
         weight = torch.from_numpy(dense_weight(graph, p))
