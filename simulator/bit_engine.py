@@ -222,10 +222,12 @@ class _BitRun:
         pulled = (memory.tiles[name, different], memory.spikes[name][chunk], numbers, different)
         out = memory.first[name] + chunk * target.population.n_neurons * self.n
         ends = (chunk == 0, chunk == plan.n_chunks - 1, (1 << n_steps) - 1)
-        neuron = (memory.at_once[name], out, memory.biases[name], target.neuron, target.options[0], v, *ends)
+        neuron = (memory.at_once[name], out, memory.biases[name], target.neuron, *target.options, v, *ends)
+
+        pull_and_fire: Any = bits.pull_and_fire
 
         def work(part: int, first: int, end: int) -> None:
-            bits.pull_and_fire(*size, (first, end), *pulled, *neuron, *memory.scratch(part, target))
+            pull_and_fire(*size, (first, end), *pulled, *neuron, *memory.scratch(part, target))
 
         return work
 

@@ -114,7 +114,7 @@ class BitMemory:
         weights, at_once = _narrowed(np.concatenate([np.empty(0, np.int32), *weight]))
         return (
             counted,
-            np.concatenate([np.empty(0, np.int64), *usual]),
+            np.concatenate([*usual, np.zeros(1, np.int64)]),
             np.array(rows, np.int64),
             np.concatenate(start),
             together,

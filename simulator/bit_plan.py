@@ -308,7 +308,12 @@ class BitPlan:
         if not self.integer:
             if simple:
                 none = np.zeros(n_channels, np.float32)
-                return "fire", np.float32, np.stack([start, bias, none, fire_at, drop, keeps, leak], axis=1), (False,)
+                return (
+                    "fire",
+                    np.float32,
+                    np.stack([start, bias, none, fire_at, drop, keeps, leak], axis=1),
+                    (False, False),
+                )
             rows = np.stack([start, bias, fire_at, drop, keeps, leak, decay], axis=1)
             late = to_membrane and (has_current or reset_delay)  # as the event engine adds, see `update_float`
             return "update", np.float32, rows, (has_current, late, voltage_first, reset_delay, p.kind == "spiking")
@@ -325,11 +330,12 @@ class BitPlan:
             narrow = reach <= NARROW and max(-low, high) <= NARROW
             at = -(-fire_at // unit)  # a membrane in whole units reaches the next whole unit
             rows = np.stack([start, bias, none, at, drop // unit, *masks], axis=1)
-            return "fire", np.int16 if narrow else np.int32, rows.astype(np.int32), (False,)
-        if whole and (by_channel or not to_membrane):
+            return "fire", np.int16 if narrow else np.int32, rows.astype(np.int32), (False, False)
+        if simple and (by_channel or not to_membrane):
             early, late = (none, bias) if to_membrane else (bias, none)
+            masks = masks if whole else (-keeps, leak)
             rows = np.stack([start * unit, early * unit, late * unit, fire_at, drop, *masks], axis=1)
-            return "fire", np.int32, rows.astype(np.int32), (True,)
+            return "fire", np.int32, rows.astype(np.int32), (True, not whole)
         rows = np.stack([start * unit, bias * unit, fire_at, drop, keeps, leak, decay], axis=1)
         options = (to_membrane, voltage_first, reset_delay, p.kind == "spiking")
         return "update", np.int64, rows.astype(np.int32), options
@@ -365,6 +371,7 @@ def _merges(p: Population, incoming: list[Projection], sources: list[Population]
         and not (bias.any() or np.any(n.leak) or np.any(n.v_init))
         and bool(np.min(n.threshold) > 0)
         and bool(q.weights.min() >= np.max(n.threshold) + (n.comparator == ">"))
+        and (q.weights.dtype.kind == "f" or prod(q.kernel) * int(q.weights.max()) < STATE_LIMIT >> STATE_SHIFT)  # wraps
     )
 
 

@@ -17,7 +17,7 @@ LANES = 64  # bytes in a vector
 AT_ONCE = 31  # vectors of up to 8 in a byte, whose sum a byte holds
 TOGETHER = 4  # neurons side by side, some of them with a weight
 _I8, _I16, _I32, _I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
-_BYTES = ir.VectorType(_I8, LANES)
+_BYTES, _TOTALS = ir.VectorType(_I8, LANES), ir.VectorType(_I64, STEPS)
 
 
 def _data(context, builder, signature, args, position):
@@ -64,49 +64,66 @@ def _transposed(builder, x, n):
     return builder.bitcast(words, x.type)
 
 
-def _add_lanes(builder, sums, totals):
-    """Add lanes (any, step), which 16 bits hold together if they are bytes, 32 if not, to totals (8,) int64."""
-    n, wide, step = sums.type.count, _I16 if sums.type.element == _I8 else _I32, ir.VectorType(_I64, STEPS)
+def _add_lanes(builder, sums):
+    """Lanes (any, step), which 16 bits hold together if they are bytes, 32 if not, added up: (8,) int64."""
+    n, wide = sums.type.count, _I16 if sums.type.element == _I8 else _I32
     if sums.type.element != wide:
         extend = builder.zext if wide == _I16 else builder.sext
         sums = extend(sums, ir.VectorType(wide, n))
     while n > STEPS:
         n //= 2
         sums = builder.add(*(_pick(builder, sums, [k + i for i in range(n)]) for k in (0, n)))
-    place = builder.bitcast(totals, step.as_pointer())
-    builder.store(builder.add(builder.load(place, align=8), builder.sext(sums, step)), place, align=8)
+    return builder.sext(sums, _TOTALS)
+
+
+def _add_to(builder, totals, more):
+    """totals (8,) += more, a vector."""
+    place = builder.bitcast(totals, _TOTALS.as_pointer())
+    builder.store(builder.add(builder.load(place, align=8), more), place, align=8)
 
 
 @intrinsic
-def _count_steps(typingctx, memory, first, n, totals):
-    """totals[t] += how many of n bytes from `first` on have bit t set. totals: (8,) int64.
+def _count_steps(typingctx, memory, first, n, n_channels, weights, at, totals, weighed):
+    """totals[t] += how many of n bytes of each channel, from `first` on, have bit t set; weighed[t] as many times the
+    channel's weight, of those from weights[at] on. totals, weighed: (8,) int64.
 
     Whole vectors are read: there must be something beyond the last byte.
     """
-    signature = types.void(memory, types.int64, types.int64, totals)
+    i64 = types.int64
+    signature = types.void(memory, i64, i64, i64, weights, i64, totals, weighed)
 
     def codegen(context, builder, signature, args):
-        memory = builder.gep(_data(context, builder, signature, args, 0), [args[1]])
-        totals = _data(context, builder, signature, args, 3)
+        memory, weights, totals, weighed = (_data(context, builder, signature, args, i) for i in (0, 4, 6, 7))
         zero, lanes, block = (ir.Constant(_I64, k) for k in (0, LANES, LANES * AT_ONCE))
         rest = builder.srem(args[2], lanes)
         whole = builder.sub(args[2], rest)
+        one = builder.insert_element(ir.Constant(_BYTES, ir.Undefined), builder.trunc(rest, _I8), ir.Constant(_I32, 0))
+        inside = builder.icmp_signed("<", ir.Constant(_BYTES, list(range(LANES))), _pick(builder, one, [0] * LANES))
         sums = cgutils.alloca_once(builder, _BYTES)
-        with cgutils.for_range_slice(builder, zero, whole, block) as (begin, _):
-            builder.store(ir.Constant(_BYTES, None), sums)
-            end = builder.add(begin, block)
-            end = builder.select(builder.icmp_signed("<", end, whole), end, whole)
-            with cgutils.for_range_slice(builder, begin, end, lanes) as (i, _):
-                here = _by_step(builder, _load(builder, memory, i, _BYTES))
-                builder.store(builder.add(builder.load(sums), here), sums)
-            _add_lanes(builder, builder.load(sums), totals)
-        with builder.if_then(builder.icmp_signed(">", rest, zero)):
-            one = builder.insert_element(
-                ir.Constant(_BYTES, ir.Undefined), builder.trunc(rest, _I8), ir.Constant(_I32, 0)
-            )
-            inside = builder.icmp_signed("<", ir.Constant(_BYTES, list(range(LANES))), _pick(builder, one, [0] * LANES))
-            few = builder.select(inside, _load(builder, memory, whole, _BYTES), ir.Constant(_BYTES, None))
-            _add_lanes(builder, _by_step(builder, few), totals)
+        here = cgutils.alloca_once(builder, _TOTALS)
+        all_, all_weighed = (cgutils.alloca_once_value(builder, ir.Constant(_TOTALS, None)) for _ in range(2))
+
+        def add(slot, more):
+            builder.store(builder.add(builder.load(slot), more), slot)
+
+        with cgutils.for_range(builder, args[3]) as loop:
+            channel = builder.gep(memory, [builder.add(args[1], builder.mul(loop.index, args[2]))])
+            builder.store(ir.Constant(_TOTALS, None), here)
+            with cgutils.for_range_slice(builder, zero, whole, block) as (begin, _):
+                builder.store(ir.Constant(_BYTES, None), sums)
+                end = builder.add(begin, block)
+                end = builder.select(builder.icmp_signed("<", end, whole), end, whole)
+                with cgutils.for_range_slice(builder, begin, end, lanes) as (i, _):
+                    add(sums, _by_step(builder, _load(builder, channel, i, _BYTES)))
+                add(here, _add_lanes(builder, builder.load(sums)))
+            with builder.if_then(builder.icmp_signed(">", rest, zero)):
+                few = builder.select(inside, _load(builder, channel, whole, _BYTES), ir.Constant(_BYTES, None))
+                add(here, _add_lanes(builder, _by_step(builder, few)))
+            weight = _load(builder, weights, builder.add(args[5], loop.index), ir.VectorType(_I64, 1))
+            add(all_, builder.load(here))
+            add(all_weighed, builder.mul(builder.load(here), _pick(builder, weight, [0] * STEPS)))
+        _add_to(builder, totals, builder.load(all_))
+        _add_to(builder, weighed, builder.load(all_weighed))
         return context.get_dummy_value()
 
     return signature, codegen
@@ -146,7 +163,7 @@ def _make_weigh(n_neurons, n_bytes):
                     here = _by_step(builder, _load(builder, memory, at, ir.VectorType(_I8, size)))
                     more = builder.mul(builder.zext(here, vector), weight)
                 builder.store(builder.add(builder.load(sums), more), sums)
-            _add_lanes(builder, builder.load(sums), totals)
+            _add_to(builder, totals, _add_lanes(builder, builder.load(sums)))
             return context.get_dummy_value()
 
         return signature, codegen
@@ -212,28 +229,24 @@ def count(
 
     scale: samples of the block. table (n, 9): row of a population in `spikes`, first of its steps, first of its bytes,
     channels, bytes of a channel, projections, and where it begins in usual, rows and extra_start. usual: by projection
-    and channel, the fan-out of most neurons of the channel. rows: of each projection in `visits`. extra_...: neurons
-    with another fan-out, and by how much: those of projection p from extra_start[p] on, `together` neurons from a place
-    on, some of which have a weight of 0. at_once: of how many places the sums fit the type of extra_weight. spikes
-    (n_populations, n_steps), visits (n_all_projections, n_steps): int64, n_steps a multiple of eight.
+    and channel, the fan-out of most neurons of the channel, and one number behind them. rows: of each projection in
+    `visits`. extra_...: neurons with another fan-out, and by how much: those of projection p from extra_start[p] on,
+    `together` neurons from a place on, some of which have a weight of 0. at_once: of how many places the sums fit the
+    type of extra_weight. spikes (n_populations, n_steps), visits (n_all_projections, n_steps): int64, n_steps a
+    multiple of eight.
     """
-    totals = np.empty(8, np.int64)
+    totals, weighed = np.empty(8, np.int64), np.empty(8, np.int64)
     for k in range(len(table)):
         row, step, first, n_channels, n_bytes, n_projections, from_usual, from_rows, from_extra = table[k]
-        for c in range(n_channels):
+        for p in range(max(n_projections, 1)):
             totals[:] = 0
-            _count_steps(memory, first + c * n_bytes, n_bytes, totals)
-            for t in range(8):
-                spikes[row, step + t] += totals[t]
-            for p in range(n_projections):
-                fan_out, into = usual[from_usual + p * n_channels + c], rows[from_rows + p]
-                for t in range(8):
-                    visits[into, step + t] += fan_out * totals[t]
-        for p in range(n_projections):
-            totals[:] = 0
-            last = extra_start[from_extra + p + 1]
-            for begin in range(extra_start[from_extra + p], last, at_once):
-                end = min(begin + at_once, last)
-                _weigh(memory, first, scale, together, extra_place, extra_weight, begin, end, totals)
-            for t in range(8):
-                visits[rows[from_rows + p], step + t] += totals[t]
+            weighed[:] = 0
+            _count_steps(memory, first, n_bytes, n_channels, usual, from_usual + p * n_channels, totals, weighed)
+            if p == 0:
+                spikes[row, step : step + 8] += totals
+            if n_projections > 0:
+                last = extra_start[from_extra + p + 1]
+                for begin in range(extra_start[from_extra + p], last, at_once):
+                    end = min(begin + at_once, last)
+                    _weigh(memory, first, scale, together, extra_place, extra_weight, begin, end, weighed)
+                visits[rows[from_rows + p], step : step + 8] += weighed

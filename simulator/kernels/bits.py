@@ -19,6 +19,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from .features import HAS_AVX512
+
 STEPS = 8  # in a byte
 VECTOR_BITS = 512
 # Rows and vectors in a row: up to 16 vectors of sums stay in registers while a row's synapses pass by.
@@ -44,9 +46,9 @@ def _at(builder, pointer, offset, vector):
     return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
 
 
-def _arithmetic(builder, number):
-    """Addition, subtraction and comparison by >= of a number type."""
-    if isinstance(number, types.Float):
+def _arithmetic(builder, is_float):
+    """Addition, subtraction and comparison by >= of floats or of whole numbers."""
+    if is_float:
         return builder.fadd, builder.fsub, lambda a, b: builder.fcmp_ordered(">=", a, b)
     return builder.add, builder.sub, lambda a, b: builder.icmp_signed(">=", a, b)
 
@@ -68,7 +70,7 @@ def _make_pull(n_rows, n_vectors):
             lane, n_bytes = context.get_value_type(number), number.bitwidth // 8
             n_lanes = VECTOR_BITS // number.bitwidth
             vector, mask = ir.VectorType(lane, n_lanes), ir.VectorType(_I1, n_lanes)
-            add, _, _ = _arithmetic(builder, number)
+            add, _, _ = _arithmetic(builder, isinstance(number, types.Float))
             as_bits = signature.args[2].dtype == types.uint8
             multiply = builder.fmul if isinstance(number, types.Float) else builder.mul
             sums = builder.bitcast(_data(context, builder, signature, args, 0), vector.as_pointer())
@@ -146,7 +148,33 @@ def _load_by_step(builder, sums, vector, n_bytes):
     return whole
 
 
-def _make_fire(constant, wraps):
+def _decayed(builder, v, leak):
+    """24-bit membranes times leak / 4096, truncated toward zero: 12 bits at a time, which 32 hold."""
+    low_bits, twelve, zero = (ir.Constant(v.type, [n] * v.type.count) for n in (4095, 12, 0))
+    is_negative = builder.icmp_signed("<", v, zero)
+    magnitude = builder.select(is_negative, builder.sub(zero, v), v)
+    high, low = builder.lshr(magnitude, twelve), builder.and_(magnitude, low_bits)
+    left = builder.add(builder.mul(high, leak), builder.lshr(builder.mul(low, leak), twelve))
+    return builder.select(is_negative, builder.sub(zero, left), left)
+
+
+def _decayed_floats(builder, v, part):
+    """The same of floats, with AVX-512: the product is rounded toward zero to 24 bits, then to a whole number."""
+    n, sixteen = v.type.count, ir.VectorType(ir.FloatType(), 16)
+    name, kind = "llvm.x86.avx512.mul.ps.512", ir.FunctionType(sixteen, [sixteen, sixteen, _I32])
+    multiply = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    parts = []
+    for first in range(0, n, 16):
+        lanes = ir.Constant(ir.VectorType(_I32, 16), list(range(first, first + 16)))
+        half = (builder.shuffle_vector(x, x, lanes) for x in (v, part))
+        parts.append(builder.call(multiply, [*half, ir.Constant(_I32, 11)]))
+    product = builder.shuffle_vector(parts[0], parts[-1], ir.Constant(ir.VectorType(_I32, n), list(range(n))))
+    kind = ir.FunctionType(v.type, [v.type])
+    name = f"llvm.trunc.v{n}f32"
+    return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, kind, name), [product])
+
+
+def _make_fire(constant, wraps, leaks=False):
     """Eight steps of as many integrate-and-fire neurons as a vector of sums has lanes:
     v <- v * leak + (current + bias); fired = v >= fire_at; where fired v <- v * keep - drop.
 
@@ -155,7 +183,8 @@ def _make_fire(constant, wraps):
     that it fired in step t, if steps has bit t. bias, late, fire_at, drop, keep, leak: of v's type; of whole numbers
     leak and keep are masks, 0 or -1, of floats factors. wraps: as Loihi does it: v, drop, fire_at and biases are in
     1/64 unit, current + bias wraps into (-2^23, 2^23], and v, to which `late` is added then, is clipped to
-    +-(2^23 - 1). 32 bits hold all that 24 can become in a step.
+    +-(2^23 - 1). 32 bits hold all that 24 can become in a step. leaks, which wraps, too: leak is in 1/4096, and what is
+    left is truncated toward zero; float32 hold 24 bits, and are truncated in fewer instructions.
     """
 
     @intrinsic
@@ -169,8 +198,6 @@ def _make_fire(constant, wraps):
             vector = ir.VectorType(context.get_value_type(given), n_lanes)
             wide = ir.VectorType(context.get_value_type(number), n_lanes)
             flags = ir.VectorType(_I8, n_lanes)
-            add, subtract, reaches = _arithmetic(builder, number)
-            scaled = builder.fmul if isinstance(number, types.Float) else builder.and_
             sums = _at(builder, _data(context, builder, signature, args, 0), args[1], vector)
             if constant:
                 currents = [builder.load(sums, align=given.bitwidth // 8)] * STEPS
@@ -180,25 +207,51 @@ def _make_fire(constant, wraps):
             out = _at(builder, _data(context, builder, signature, args, 5), args[6], flags)
             start, bias, late, fire_at, drop, keep, leak = (_splat(builder, a, wide) for a in args[8:])
             wrapping = wraps and number == types.int32  # no other type is run so
-            if wrapping:
-                top, mask, six = (ir.Constant(wide, [n] * n_lanes) for n in ((1 << 23) - 1, (1 << 24) - 1, 6))
             x = builder.select(args[4], start, builder.load(v, align=number.bitwidth // 8))
+            as_floats = wrapping and leaks and HAS_AVX512
+            if as_floats:
+                floats = ir.VectorType(ir.FloatType(), n_lanes)
+                x, late, fire_at, drop = (builder.sitofp(a, floats) for a in (x, late, fire_at, drop))
+                leak = builder.fmul(builder.sitofp(leak, floats), ir.Constant(floats, [1 / 4096] * n_lanes))
+            is_float = as_floats or isinstance(number, types.Float)
+            add, subtract, reaches = _arithmetic(builder, is_float)
+            if wrapping:
+                one, eight, fourteen = (ir.Constant(wide, [n] * n_lanes) for n in (1, 8, 14))
+                # 1 less of the current, which `late` has more, wraps into [-2^23, 2^23) where it leaves 32 bits.
+                less = builder.shl(builder.sub(bias, one), eight)
+                late = add(late, ir.Constant(late.type, [1.0 if as_floats else 1] * n_lanes))
+                top = (1 << 23) - 1
+                highest, lowest = (ir.Constant(x.type, [float(n) if as_floats else n] * n_lanes) for n in (top, -top))
             seen = ir.Constant(flags, None)
             for t, current in enumerate(currents):
                 if given.bitwidth < number.bitwidth:
                     current = builder.sext(current, wide)
                 if wrapping:
-                    current = add(builder.shl(current, six), bias)
-                    current = subtract(builder.and_(add(current, top), mask), top)
-                    x = add(add(scaled(x, leak), current), late)
-                    x = builder.select(reaches(x, top), top, x)
-                    x = builder.select(reaches(subtract(ir.Constant(wide, None), top), x), builder.neg(top), x)
+                    current = builder.add(builder.shl(current, fourteen), less)  # times 256
+                    if as_floats:
+                        current = builder.fmul(
+                            builder.sitofp(current, floats), ir.Constant(floats, [1 / 256] * n_lanes)
+                        )
+                        left = _decayed_floats(builder, x, leak)
+                    else:
+                        current = builder.ashr(current, eight)
+                        left = _decayed(builder, x, leak) if leaks else builder.and_(x, leak)
+                    x = add(add(left, current), late)
+                    x = builder.select(reaches(x, highest), highest, x)
+                    x = builder.select(reaches(lowest, x), lowest, x)
+                elif is_float:
+                    x = add(builder.fmul(x, leak), add(current, bias))
                 else:
-                    x = add(scaled(x, leak), add(current, bias))
+                    x = add(builder.and_(x, leak), add(current, bias))
                 fires = reaches(x, fire_at)
-                x = builder.select(fires, subtract(scaled(x, keep), drop), x)
+                if as_floats:
+                    kept = builder.bitcast(builder.and_(builder.bitcast(x, wide), keep), floats)
+                else:
+                    kept = builder.fmul(x, keep) if is_float else builder.and_(x, keep)
+                x = builder.select(fires, subtract(kept, drop), x)
                 bit = ir.Constant(flags, [ir.Constant(_I8, (1 << t) - 256 * (t == 7))] * n_lanes)
                 seen = builder.or_(seen, builder.select(fires, bit, ir.Constant(flags, None)))
+            x = builder.fptosi(x, wide) if as_floats else x
             builder.store(x, v, align=number.bitwidth // 8)
             builder.store(builder.and_(seen, _splat(builder, args[7], flags)), out, align=1)
             return context.get_dummy_value()
@@ -210,6 +263,7 @@ def _make_fire(constant, wraps):
 
 _fire, _fire_constant = _make_fire(False, False), _make_fire(True, False)
 _fire_wrapping, _fire_constant_wrapping = _make_fire(False, True), _make_fire(True, True)
+_fire_leaking, _fire_constant_leaking = _make_fire(False, True, True), _make_fire(True, True, True)
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
@@ -234,7 +288,7 @@ def plain_multiply(sums, numbers, base, pitch, scale, places, weights, first, la
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def plain_fire(sums, constant, wraps, v, fired, bias, late, fire_at, drop, keep, leak):
+def plain_fire(sums, constant, wraps, leaks, v, fired, bias, late, fire_at, drop, keep, leak):
     """What the fire intrinsics do to whole numbers, one lane after the other."""
     top = (1 << 23) - 1
     for i in range(v.size):
@@ -243,7 +297,11 @@ def plain_fire(sums, constant, wraps, v, fired, bias, late, fire_at, drop, keep,
             current = np.int64(sums[i if constant else i * 8 + t])
             if wraps:
                 current = (((current << 6) + bias + top) & ((1 << 24) - 1)) - top
-                x = min(max((v[i] & leak) + current + late, -top), top)
+                left = np.int64(v[i] & leak)
+                if leaks:
+                    left = (abs(np.int64(v[i])) * leak) >> 12
+                    left = left if v[i] >= 0 else -left
+                x = min(max(left + current + late, -top), top)
             else:
                 x = (v[i] & leak) + (current + bias)
             if x >= fire_at:
@@ -324,7 +382,7 @@ def _write_rows(values, rows, tile, n_rows, n_bytes, at, width):
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def pull_and_fire(
-    memory, scale, height, width, channels, tile, spikes, numbers, n_steps, at_once, out, biases, neuron, wraps,
+    memory, scale, height, width, channels, tile, spikes, numbers, n_steps, at_once, out, biases, neuron, wraps, leaks,
     state, first, last, steps, sums, v, fired,
 ):  # fmt: skip
     """Run some channels of an integrate-and-fire population over eight steps.
@@ -333,7 +391,7 @@ def pull_and_fire(
     alike, and that lie side by side in the registers in which they fire. n_steps: of which sums are different, 8, or
     1 if they are constant. out: first byte of the population's own. biases: (n_channels, n_bytes of a channel) or
     (n_channels, 0), on top of the channel's. neuron (n_channels, 7): membrane at the start, bias, late bias, fire_at,
-    drop, keep, leak, and wraps: see `_make_fire`. state: (n_bytes of the population,) membranes, read unless these
+    drop, keep, leak; wraps, leaks: see `_make_fire`. state: (n_bytes of the population,) membranes, read unless these
     are the `first` steps and written unless they are the `last`. steps: byte with the bits of steps that there are.
     sums, v, fired: scratch of a tile.
     """
@@ -364,13 +422,21 @@ def pull_and_fire(
                 target = memory if direct else fired
                 for k in range(0, in_tile, n_lanes):
                     j, to = np.int64(k), np.int64(place + k if direct else k)
-                    if n_steps == 1 and wraps:
+                    if n_steps == 1 and leaks:
+                        _fire_constant_leaking(
+                            sums, j, v, j, begins, target, to, steps, start, bias, late, fire_at, drop, keep, leak
+                        )
+                    elif n_steps == 1 and wraps:
                         _fire_constant_wrapping(
                             sums, j, v, j, begins, target, to, steps, start, bias, late, fire_at, drop, keep, leak
                         )
                     elif n_steps == 1:
                         _fire_constant(
                             sums, j, v, j, begins, target, to, steps, start, bias, late, fire_at, drop, keep, leak
+                        )
+                    elif leaks:
+                        _fire_leaking(
+                            sums, j * 8, v, j, begins, target, to, steps, start, bias, late, fire_at, drop, keep, leak
                         )
                     elif wraps:
                         _fire_wrapping(

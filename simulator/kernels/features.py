@@ -3,6 +3,7 @@
 from llvmlite.binding import get_host_cpu_features
 from numba import config
 
-_FOUND = get_host_cpu_features() if config.CPU_NAME is None and config.CPU_FEATURES is None else {}  # type: ignore[attr-defined]
-HAS_AVX512, HAS_VNNI = (bool(_FOUND.get(name)) for name in ("avx512f", "avx512vnni"))
-HAS_GFNI = HAS_AVX512 and bool(_FOUND.get("gfni"))
+_IS_HOST = config.CPU_NAME is None and config.CPU_FEATURES is None  # type: ignore[attr-defined]
+_FOUND = get_host_cpu_features() if _IS_HOST else {}
+HAS_AVX512 = all(_FOUND.get(name) for name in ("avx512f", "avx512bw", "avx512dq", "avx512vl"))
+HAS_VNNI, HAS_GFNI = (HAS_AVX512 and bool(_FOUND.get(name)) for name in ("avx512vnni", "gfni"))

@@ -161,9 +161,10 @@ class _IntegersAsFloats(_Integers):
         x = _call(b, "llvm.fma.v16f32", less, _of(self.floats, -1 / 256), self.decayed(v) if self.leaks else v)
         if self.late:
             x = b.fadd(x, bias)
-        top, lowest = (_of(self.floats, float(sign * ((1 << 23) - 1))) for sign in (1, -1))
-        x = b.select(b.fcmp_ordered("<", x, top), x, top)
-        return b.select(b.fcmp_ordered(">", x, lowest), x, lowest)
+        # Of the magnitudes the smaller, with the sign of x.
+        top, clip = _of(self.floats, float((1 << 23) - 1)), ir.Constant(_I32, 0b0010)
+        everywhere = ir.Constant(ir.IntType(LANES), -1)
+        return _call(b, "llvm.x86.avx512.mask.range.ps.512", x, top, clip, x, everywhere, ir.Constant(_I32, 4))
 
     def decayed(self, v):
         """The product is rounded toward zero to 24 bits, then to a whole number."""
@@ -202,9 +203,7 @@ def _make_fire(leaks, late=False):
             )
             ring, n_neurons = cgutils.unpack_tuple(builder, now.shape)
             first_slot, n_block, begin, end = args[1], args[2], args[5], args[6]
-            arithmetic = (
-                _Floats if isinstance(number, types.Float) else _IntegersAsFloats if HAS_AVX512 and leaks else _Integers
-            )
+            arithmetic = _Floats if isinstance(number, types.Float) else _IntegersAsFloats if HAS_AVX512 else _Integers
             neuron = arithmetic(builder, leaks, late, *(_splat(builder, a) for a in args[9:12]))
             vector = ir.VectorType(context.get_value_type(number), LANES)
             worked_on = neuron.fire_at.type

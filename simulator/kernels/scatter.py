@@ -59,7 +59,7 @@ def push_csr(
     n_bytes = row_start.size * 8 + targets.size * (targets.itemsize + weights.itemsize)
     far, nearest = n_bytes > NEAR_BYTES, targets.size * (targets.itemsize + weights.itemsize) <= NEAREST_BYTES
     many_rows = row_start.size * 8 > 4 * NEAREST_BYTES
-    ahead, half_ahead = np.uint64(EVENTS_AHEAD), np.uint64(EVENTS_AHEAD // 2)
+    events_ahead, half_of_them = np.uint64(EVENTS_AHEAD), np.uint64(EVENTS_AHEAD // 2)
     for b in range(n_samples):
         events = ids[b]  # indexed without a sign, which Numba need not look at
         for step in range(starts.shape[1] - 1):
@@ -69,11 +69,11 @@ def push_csr(
             target = current[b, arrival % ring]
             last, n_visits = np.uint64(starts[b, step + 1]), np.uint64(0)
             for e in range(np.uint64(starts[b, step]), last):
-                if many_rows and e + ahead < last:
-                    _prefetch(row_start, np.int64(events[e + ahead]))
-                    _prefetch(row_end, np.int64(events[e + ahead]))
+                if many_rows and e + events_ahead < last:
+                    _prefetch(row_start, np.int64(events[e + events_ahead]))
+                    _prefetch(row_end, np.int64(events[e + events_ahead]))
                     if far and not row_of.size:
-                        soon = np.int64(row_start[np.uint64(events[e + half_ahead])])
+                        soon = np.int64(row_start[np.uint64(events[e + half_of_them])])
                         _prefetch(targets, soon)
                         _prefetch(weights, soon)
                 row = np.uint64(events[e])

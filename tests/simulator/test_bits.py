@@ -34,7 +34,7 @@ from gossamer.simulator import SimulationError, dense, run_reference, simulate
 from gossamer.simulator.bit_memory import _with_neighbours
 from gossamer.simulator.bit_plan import BitPlan, why_not_bits
 from gossamer.simulator.kernels import bit_counts, bits, planes
-from gossamer.simulator.kernels.features import HAS_GFNI
+from gossamer.simulator.kernels.features import HAS_AVX512, HAS_GFNI
 from gossamer.simulator.plan import plan_graph
 from gossamer.simulator.rows import rows_by_target
 
@@ -46,26 +46,34 @@ def pull(tile, sums, fresh, source, base, pitch, scale, places, weights, first, 
     bits.pull(tile, sums, fresh, source, base, pitch, scale, places, weights, first, last)
 
 
-@njit
-def fire(sums, offset, v, at, first, out, out_at, steps, coefficients, constant, wraps):
+def fire(sums, offset, v, at, first, out, out_at, steps, coefficients, constant, wraps, leaks):
     number = v.dtype.type
     start, bias, late = number(coefficients[0]), number(coefficients[1]), number(coefficients[2])
     fire_at, drop = number(coefficients[3]), number(coefficients[4])
     keep, leak = number(coefficients[5]), number(coefficients[6])
     place = (sums, np.int64(offset), v, np.int64(at), first, out, np.int64(out_at), np.uint8(steps))
-    if constant and wraps:
+    if constant and leaks:
+        bits._fire_constant_leaking(*place, start, bias, late, fire_at, drop, keep, leak)
+    elif constant and wraps:
         bits._fire_constant_wrapping(*place, start, bias, late, fire_at, drop, keep, leak)
     elif constant:
         bits._fire_constant(*place, start, bias, late, fire_at, drop, keep, leak)
+    elif leaks:
+        bits._fire_leaking(*place, start, bias, late, fire_at, drop, keep, leak)
     elif wraps:
         bits._fire_wrapping(*place, start, bias, late, fire_at, drop, keep, leak)
     else:
         bits._fire(*place, start, bias, late, fire_at, drop, keep, leak)
 
 
+FIRE = {True: njit(fire), False: njit(fire)}  # with AVX-512, if this CPU has it, and without
+
+
 @njit
-def count_steps(memory, first, n, totals):
-    bit_counts._count_steps(memory, np.int64(first), np.int64(n), totals)
+def count_steps(memory, first, n, n_channels, weights, at, totals, weighed):
+    bit_counts._count_steps(
+        memory, np.int64(first), np.int64(n), np.int64(n_channels), weights, np.int64(at), totals, weighed
+    )
 
 
 @pytest.mark.parametrize("tile", range(len(bits.TILES)))
@@ -98,8 +106,8 @@ def test_firing_equals_its_plain_twin(wide, narrow, keep, leak, constant, first)
     coefficients = np.array([20, -9, 0, 100, 60, keep, leak], np.int64)
     out, expected = np.zeros(3 * n, np.uint8), np.zeros(n, np.uint8)
     twin_v = np.full(n, 20, wide) if first else v[n:].copy()
-    fire(sums, n, v, n, first, out, n, 0b10111111, coefficients, constant, False)
-    bits.plain_fire(sums[n:], constant, False, twin_v, expected, *coefficients[1:])
+    FIRE[True](sums, n, v, n, first, out, n, 0b10111111, coefficients, constant, False, False)
+    bits.plain_fire(sums[n:], constant, False, False, twin_v, expected, *coefficients[1:])
     np.testing.assert_array_equal(out[n : 2 * n], expected & 0b10111111)
     assert 0 < np.unpackbits(expected).mean() < 1
     assert not out[:n].any()
@@ -110,28 +118,37 @@ def test_firing_equals_its_plain_twin(wide, narrow, keep, leak, constant, first)
 @pytest.mark.parametrize("narrow", [np.int16, np.int32])
 @pytest.mark.parametrize("constant", [False, True])
 @pytest.mark.parametrize("late", [0, 64 * 1000])
-def test_wrapping_and_clipping_equal_their_plain_twin(narrow, constant, late):
+@pytest.mark.parametrize("leak", [None, 0, 1, 2047, 4095, 4096])
+@pytest.mark.parametrize("avx512", [False, HAS_AVX512])
+def test_wrapping_and_clipping_equal_their_plain_twin(narrow, constant, late, leak, avx512):
     n = bits.VECTOR_BITS // (8 * np.dtype(narrow).itemsize)
     top = 1 << 23
     v = RNG.integers(1 - top, top, n).astype(np.int32)
     v[:2] = top - 1, 1 - top
     largest = np.iinfo(narrow).max if narrow == np.int16 else 400_000
     sums = RNG.integers(-largest, largest, 8 * n).astype(narrow)
-    coefficients = np.array([0, 64 * 9000, late, top // 2, top // 3, -1, -1], np.int64)
+    leaks = leak is not None
+    coefficients = np.array([0, 64 * 9000, late, top // 2, top // 3, -1, leak if leaks else -1], np.int64)
     out, expected, twin_v = np.zeros(n, np.uint8), np.zeros(n, np.uint8), v.copy()
-    fire(sums, 0, v, 0, False, out, 0, 255, coefficients, constant, True)
-    bits.plain_fire(sums, constant, True, twin_v, expected, *coefficients[1:])
+    with patch.object(bits, "HAS_AVX512", avx512):
+        FIRE[avx512](sums, 0, v, 0, False, out, 0, 255, coefficients, constant, True, leaks)
+    bits.plain_fire(sums, constant, True, leaks, twin_v, expected, *coefficients[1:])
     np.testing.assert_array_equal(out, expected)
     np.testing.assert_array_equal(v, twin_v)
 
 
 @pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 128, 200, 511, 512, 513, 1024, 1703])
 def test_counting_equals_its_plain_twin(n):
-    memory, totals = RNG.integers(0, 256, 2_000).astype(np.uint8), np.arange(8)
-    expected = totals.copy()
-    count_steps(memory, 31, n, totals)
-    bit_counts.plain_count(memory, 31, n, expected)
+    memory, weights = RNG.integers(0, 256, 3 * n + 200).astype(np.uint8), RNG.integers(-9, 9, 5)
+    totals, weighed, expected, by_weight = np.arange(8), np.zeros(8, np.int64), np.arange(8), np.zeros(8, np.int64)
+    count_steps(memory, 31, n, 3, weights, 2, totals, weighed)
+    for channel in range(3):
+        here = np.zeros(8, np.int64)
+        bit_counts.plain_count(memory, 31 + channel * n, n, here)
+        expected += here
+        by_weight += weights[2 + channel] * here
     np.testing.assert_array_equal(totals, expected)
+    np.testing.assert_array_equal(weighed, by_weight)
 
 
 @njit
@@ -158,19 +175,21 @@ def test_weighing_equals_its_plain_twin(number, begin, scale, together):
 @pytest.mark.parametrize("has_gfni", [False, HAS_GFNI])
 def test_counting_does_not_depend_on_what_the_cpu_has(has_gfni):
     @njit
-    def count_and_weigh(memory, n, places, weights, totals):
-        bit_counts._count_steps(memory, np.int64(0), n, totals)
+    def count_and_weigh(memory, n, places, weights, totals, weighed):
+        bit_counts._count_steps(memory, np.int64(0), n, np.int64(1), np.ones(1, np.int64), np.int64(0), totals, weighed)
         bit_counts._weigh_neighbours_8(
-            memory, np.int64(0), np.int64(8), np.uint32(0), places, weights, np.int64(0), len(places), totals
+            memory, np.int64(0), np.int64(8), np.uint32(0), places, weights, np.int64(0), len(places), weighed
         )
 
-    memory, totals, expected = RNG.integers(0, 256, 400).astype(np.uint8), *np.zeros((2, 8), np.int64)
+    memory, totals, weighed = RNG.integers(0, 256, 400).astype(np.uint8), *np.zeros((2, 8), np.int64)
     places, weights = np.arange(0, 20, 4, dtype=np.int32), np.arange(20, dtype=np.int32)
     with patch.object(bit_counts, "HAS_GFNI", has_gfni):
-        count_and_weigh(memory, 300, places, weights, totals)
+        count_and_weigh(memory, 300, places, weights, totals, weighed)
+    expected = np.zeros(8, np.int64)
     bit_counts.plain_count(memory, 0, 300, expected)
-    bit_counts.plain_weigh(memory, 0, 8, 4, places, weights, 0, 5, expected)
     np.testing.assert_array_equal(totals, expected)
+    bit_counts.plain_weigh(memory, 0, 8, 4, places, weights, 0, 5, expected)
+    np.testing.assert_array_equal(weighed, expected)
 
 
 def test_neurons_are_counted_with_their_neighbours():
@@ -347,12 +366,39 @@ def in_a_row(weights, threshold, *, n_steps=3, reset="subtract", bias=0):
     )
 
 
+@pytest.mark.parametrize("weight", [2, 14_563, 14_564, 32_767])
+def test_a_window_whose_sum_may_wrap_is_no_maximum(weight):
+    row = in_a_row([1], 1, n_steps=3)
+    alone = Conv2d(weight=np.full((1, 1, 1, 1), 2, np.int8))
+    window = Conv2d(weight=np.full((1, 1, 3, 3), weight, np.int16), stride=(3, 3))
+    neuron = row.populations[1].neuron
+    network = replace(
+        row,
+        populations=(
+            Population(name="in", shape=(1, 3, 3), kind="input"),
+            Population(name="all", shape=(1, 3, 3), neuron=replace(neuron, reset="zero")),
+            Population(name="out", shape=(1, 1, 1), neuron=replace(neuron, leak=np.asarray(0, np.int32))),
+        ),
+        connections=(
+            Connection(source="in", target="all", maps=(alone,)),
+            Connection(source="all", target="out", maps=(window,)),
+        ),
+    )
+    x = np.zeros((2, 3, 1, 3, 3), np.uint8)
+    x[0], x[1, :, 0, :2] = 1, 1
+    graph, trace = to_synaptic_graph(network), run_reference(network, x)
+    _, target = BitPlan(plan_graph(graph, 3), 1).targets
+    assert (target.kernel == "merge") == (9 * weight < 1 << 17)
+    for engine in ("bits", "event"):
+        assert_same(trace, simulate(graph, x, engine=engine, record="*"), network)
+
+
 def scratch(network):
     """(kernel, bits of the sums, bits of the membrane) of the only target."""
     graph = to_synaptic_graph(network)
     with patch.object(dense, "WORTH", {}):  # products have 32 bits
         (target,) = BitPlan(plan_graph(graph, graph.n_steps), 1).targets
-    kernel = "wraps" if target.kernel == "fire" and target.options == (True,) else target.kernel
+    kernel = "wraps" if target.kernel == "fire" and target.options[0] else target.kernel
     return kernel, 8 * np.dtype(target.number).itemsize, 8 * np.dtype(target.membrane).itemsize
 
 
