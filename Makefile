@@ -27,22 +27,31 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Everything that benchmarks/results.md has, with the rivals that are there (make rivals); an hour on two cores.
+ROUNDS ?= 3
+RIVALS = $(shell test -x .venv-rivals/bin/python && echo .venv-rivals/bin/python || echo $(BIN)/python)
+
 bench: setup
 	$(BIN)/python -m pytest -q benchmarks --benchmark-columns=median,iqr,rounds --benchmark-group-by=param:workload
-	mkdir -p runs && $(BIN)/python benchmarks/compare.py --rounds 3 --out runs/compare.md
-	$(BIN)/python benchmarks/recurrent.py --sizes 2000x100 --rounds 3 --out runs/recurrent.md
-	$(BIN)/python benchmarks/second_process.py --rounds 5 --out runs/second_process.md
+	mkdir -p runs
+	$(RIVALS) benchmarks/compare.py --rounds $(ROUNDS) --out runs/compare.md
+	$(RIVALS) benchmarks/recurrent.py --rounds $(ROUNDS) --out runs/recurrent.md
+	for part in second_process neurons counting c_twins scaling; do \
+	$(BIN)/python benchmarks/$$part.py --rounds $(ROUNDS) --out runs/$$part.md || exit 1; done
+	test ! -x .venv-sanafe/bin/python || $(BIN)/python benchmarks/sanafe_compare.py --rounds $(ROUNDS) --out runs/sanafe.md
 
+# SANA-FE and NEST by themselves, because their licence is the GPL: Gossamer talks to their processes, and imports neither.
 rivals: sanafe
 	test -x .venv-rivals/bin/python || $(PYTHON) -m venv .venv-rivals
 	.venv-rivals/bin/python -m pip install --quiet -c constraints.txt -r benchmarks/rivals.txt -e '.[train]'
 	if command -v python3.13 > /dev/null; then python3.13 -m venv .venv-brian2 && \
 	.venv-brian2/bin/python -m pip install --quiet brian2==2.11.0; fi
+	test -x .venv-nest/bin/python || $(PYTHON) -m venv .venv-nest
+	.venv-nest/bin/python -m pip install --quiet nest-simulator==3.10.0 numpy
 
-# By itself, because its licence is the GPL: Gossamer talks to its process and never imports it.
 sanafe:
 	test -x .venv-sanafe/bin/python || $(PYTHON) -m venv .venv-sanafe
 	.venv-sanafe/bin/python -m pip install --quiet -c constraints.txt sanafe==2.2.9 numpy
 
 clean:
-	rm -rf $(VENV) .venv-rivals .venv-brian2 .venv-sanafe .typing build dist *.egg-info
+	rm -rf $(VENV) .venv-rivals .venv-brian2 .venv-sanafe .venv-nest .typing build dist *.egg-info

@@ -49,7 +49,7 @@ def build(
     """A C++ program in a folder; where its spikes can be seen after a run."""
     n = len(starts) - 1
     b.defaultclock.dt = 1 * b.ms
-    group = b.NeuronGroup(n, "v : 1", threshold="v >= 1", reset="v -= 1")
+    group = b.NeuronGroup(n, "v : 1", threshold="v >= 1", reset="v = 0")
     group.run_regularly(f"v *= {leak}", when="start")
     steps, neurons = np.nonzero(x)
     source = b.SpikeGeneratorGroup(n, neurons, steps * b.ms, when="before_start")

@@ -99,7 +99,7 @@ def main() -> None:
         graph, x = quantized(w2, sparsity), w2(sparsity)[1]
         for engine in ("bits", "event"):
             for n in (64, 1):
-                rounds = options.rounds // 3 if engine == "event" and n > 1 else options.rounds  # the slowest
+                rounds = max(3, options.rounds // 3) if engine == "event" and n > 1 else options.rounds  # the slowest
                 on, off = measure(graph, x[:n], engine, rounds, options.threads)
                 a, b = (1e3 * statistics.median(s) for s in (on, off))
                 low, _, high = statistics.quantiles((p / q for p, q in zip(on, off, strict=True)), n=4)

@@ -1,11 +1,12 @@
-"""W3: recurrent networks of leaky neurons, about 1 % of which fire in a step, against brainevent and brian2.
+"""W3: recurrent networks of leaky neurons, about 1 % of which fire in a step, against brainevent, brian2 and NEST.
 
     .venv-rivals/bin/python benchmarks/recurrent.py [--sizes 10000x100,100000x1000] [--steps N] [--out FILE.md]
 
 Every neuron fires when its input says so, and now and then because of the network. All get the same weights and input.
 Spikes of the first steps are compared with the plain reference simulator's first: 99.9 % must be the same, as each
-adds floats in an order of its own. brian2 runs as C++ with two threads, which spin for each other: where it takes part,
-a run counts only if nobody else used the machine just before and after it.
+adds floats in an order of its own, and NEST in double precision. Neurons are reset to zero, as NEST knows no other
+reset. brian2 runs as C++ with two threads, which spin for each other: where it takes part, a run counts only if nobody
+else used the machine just before and after it.
 """
 
 import argparse
@@ -41,7 +42,7 @@ from gossamer.simulator.reference import run_reference
 
 LEAK, RATE, SPREAD, THREADS = np.float32(0.9), 0.017, 0.02, 2
 CHECKED, AGREE, SHORT = 5, 0.999, 0.1  # steps, share of their spikes, seconds
-BRIAN2 = Path(__file__).parent.parent / ".venv-brian2" / "bin" / "python"
+BRIAN2, NEST = (Path(__file__).parent.parent / f".venv-{name}" / "bin" / "python" for name in ("brian2", "nest"))
 Run = Callable[[], tuple[float, int]]  # seconds, spikes
 Candidate = tuple[Run, np.ndarray]  # and which neurons fire in the first steps: (CHECKED, n)
 
@@ -65,7 +66,7 @@ def network(n: int, starts: np.ndarray, targets: np.ndarray, weights: np.ndarray
         row_start=np.minimum(np.arange(n + 1), 1), targets=np.zeros(1, int), weights=np.ones(1, np.float32), shape=(1,)
     )
     others = Sparse(row_start=starts, targets=targets, weights=weights, shape=(n,))
-    neuron = replace(integrate_and_fire(1.0), leak=LEAK)
+    neuron = replace(integrate_and_fire(1.0, reset="zero"), leak=LEAK)
     return Network(
         name="w3",
         populations=(
@@ -110,7 +111,7 @@ def by_brainevent(n: int, starts: np.ndarray, targets: np.ndarray, weights: np.n
             v, fired = state
             v = LEAK * v + given + be.BinaryArray(fired) @ matrix
             fired = v >= 1
-            return (v - fired, fired), seen(fired)
+            return (jnp.where(fired, 0, v), fired), seen(fired)
 
         return jax.lax.scan(one, (jnp.zeros(n, jnp.float32), jnp.zeros(n, bool)), inputs)[1]
 
@@ -125,14 +126,17 @@ def by_brainevent(n: int, starts: np.ndarray, targets: np.ndarray, weights: np.n
     return run, np.asarray(jax.jit(lambda inputs: scan(inputs, lambda fired: fired))(inputs[:CHECKED]))
 
 
-class Brian2:
-    """A C++ program, built by a process that runs it when asked; only its own time is taken, by its own clock."""
+class Elsewhere:
+    """A simulator in a process of its own, which runs when asked; only its own time is taken, by its own clock."""
 
-    def __init__(self, starts: np.ndarray, targets: np.ndarray, weights: np.ndarray, x: np.ndarray) -> None:
+    def __init__(
+        self, python: Path, script: str, starts: np.ndarray, targets: np.ndarray, weights: np.ndarray, x: np.ndarray
+    ) -> None:
+        self.script = script
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "network.npz")
             np.savez(file, starts=starts, targets=targets, weights=weights, x=x, leak=LEAK, checked=CHECKED)
-            command = [str(BRIAN2), str(Path(__file__).with_name("brian2_run.py")), str(file), str(THREADS)]
+            command = [str(python), str(Path(__file__).with_name(script)), str(file), str(THREADS)]
             pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
             self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, **pipes)
             steps, neurons = self._answer()
@@ -147,14 +151,14 @@ class Brian2:
         return seconds, spikes
 
     def close(self) -> None:
-        """End the process, which removes its program."""
+        """End the process, which removes what it wrote."""
         self.process.communicate()
 
     def _answer(self) -> list[Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"brian2 ended with {self.process.wait()}; it is run by brian2_run.py")
+            raise SystemExit(f"{self.script} ended with {self.process.wait()}")
         return list(json.loads(line))
 
 
@@ -203,9 +207,11 @@ def _section(n: int, fan_out: int, n_steps: int, rounds: int) -> list[str]:
     with ExitStack() as stack:
         if find_spec("brainevent"):
             found["brainevent (CSR, jit, scan)"] = by_brainevent(n, starts, targets, weights, x)
-        if BRIAN2.exists():
-            rival = stack.enter_context(closing(Brian2(starts, targets, weights, x)))
-            found[f"brian2 (C++, {THREADS} threads)"] = rival.run, rival.first
+        for name, python in (("brian2 (C++, {} threads)", BRIAN2), ("NEST ({} threads)", NEST)):
+            if python.exists():
+                script = f"{name.split()[0].lower()}_run.py"
+                rival = stack.enter_context(closing(Elsewhere(python, script, starts, targets, weights, x)))
+                found[name.format(THREADS)] = rival.run, rival.first
         shares = check({name: first for name, (_, first) in found.items()}, expected(model, x))
         results = {name: [run()] for name, (run, _) in found.items()}  # the first also compiles
         rng, when = np.random.default_rng(n), undisturbed if BRIAN2.exists() else call
