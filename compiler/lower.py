@@ -134,19 +134,22 @@ def _share(c: Connection, m: Conv2d, pool: tuple[int, int], arithmetic: Arithmet
         )
     # By group, then input channel, row, column and output channel: the order of the taps.
     by_source = m.weight.reshape(m.groups, c_out // m.groups, per_group, *kernel).transpose(0, 2, 3, 4, 1)
-    taps = np.flatnonzero(by_source)
-    place, out_channel = np.divmod(taps, c_out // m.groups)
-    channel, within = np.divmod(place, kernel[0] * kernel[1])
-    ky, kx = np.divmod(within, kernel[1])
-    out_channel += channel // per_group * (c_out // m.groups)
+    index = np.int32 if by_source.size <= np.iinfo(np.int32).max else np.int64  # of a layer's arrays, most are these
+    taps = np.flatnonzero(by_source).astype(index)
+    weights = by_source.reshape(-1)[taps]
+    place, out_channel = np.divmod(taps, index(c_out // m.groups))
+    channel, within = np.divmod(place, index(kernel[0] * kernel[1]))
+    del taps, place
+    ky, kx = (a.astype(np.uint8) for a in np.divmod(within, index(kernel[1])))
+    out_channel += channel // index(per_group) * index(c_out // m.groups)
     return SharedCsr(
         source=c.source,
         target=c.target,
         row_start=np.searchsorted(channel, np.arange(per_group * m.groups + 1)),
         out_channels=frozen(out_channel.astype(np.uint16)),
-        ky=frozen(ky.astype(np.uint8)),
-        kx=frozen(kx.astype(np.uint8)),
-        weights=_narrow(by_source.reshape(-1)[taps], arithmetic),
+        ky=frozen(ky),
+        kx=frozen(kx),
+        weights=_narrow(weights, arithmetic),
         kernel=(kernel[0], kernel[1]),
         stride=m.stride,
         padding=m.padding,
