@@ -325,17 +325,17 @@ class BitPlan:
         highest = rest if p.neuron.reset != "zero" else min(rest, int(fire_at.max()) // unit + high)
         reach = max(-lowest, highest, int(fire_at.max()) // unit + 1)
         whole = simple and np.isin(leak, (0, DECAY_UNIT)).all()  # all of a membrane is kept, or nothing
-        none, masks = np.zeros(n_channels, np.int32), (-keeps, -(leak != 0).astype(np.int32))
+        none = np.zeros(n_channels, np.int32)
         if whole and max(reach, -low, high) < STATE_LIMIT >> STATE_SHIFT:
             narrow = reach <= NARROW and max(-low, high) <= NARROW
             at = -(-fire_at // unit)  # a membrane in whole units reaches the next whole unit
-            rows = np.stack([start, bias, none, at, drop // unit, *masks], axis=1)
+            mask = -(leak != 0).astype(np.int32)
+            rows = np.stack([start, bias, none, at, drop // unit, -keeps, mask], axis=1)
             return "fire", np.int16 if narrow else np.int32, rows.astype(np.int32), (False, False)
         if simple and (by_channel or not to_membrane):
             early, late = (none, bias) if to_membrane else (bias, none)
-            masks = masks if whole else (-keeps, leak)
-            rows = np.stack([start * unit, early * unit, late * unit, fire_at, drop, *masks], axis=1)
-            return "fire", np.int32, rows.astype(np.int32), (True, not whole)
+            rows = np.stack([start * unit, early * unit, late * unit, fire_at, drop, -keeps, leak], axis=1)
+            return "fire", np.int32, rows.astype(np.int32), (True, bool((leak != DECAY_UNIT).any()))
         rows = np.stack([start * unit, bias * unit, fire_at, drop, keeps, leak, decay], axis=1)
         options = (to_membrane, voltage_first, reset_delay, p.kind == "spiking")
         return "update", np.int64, rows.astype(np.int32), options

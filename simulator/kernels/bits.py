@@ -158,20 +158,22 @@ def _decayed(builder, v, leak):
     return builder.select(is_negative, builder.sub(zero, left), left)
 
 
+def _call(builder, name, *arguments):
+    """A function of LLVM that returns a vector like its first argument."""
+    kinds = [a.type for a in arguments]
+    function = builder.module.globals.get(name) or ir.Function(builder.module, ir.FunctionType(kinds[0], kinds), name)
+    return builder.call(function, arguments)
+
+
 def _decayed_floats(builder, v, part):
     """The same of floats, with AVX-512: the product is rounded toward zero to 24 bits, then to a whole number."""
-    n, sixteen = v.type.count, ir.VectorType(ir.FloatType(), 16)
-    name, kind = "llvm.x86.avx512.mul.ps.512", ir.FunctionType(sixteen, [sixteen, sixteen, _I32])
-    multiply = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-    parts = []
+    n, parts = v.type.count, []
     for first in range(0, n, 16):
         lanes = ir.Constant(ir.VectorType(_I32, 16), list(range(first, first + 16)))
-        half = (builder.shuffle_vector(x, x, lanes) for x in (v, part))
-        parts.append(builder.call(multiply, [*half, ir.Constant(_I32, 11)]))
+        sixteen = (builder.shuffle_vector(x, x, lanes) for x in (v, part))
+        parts.append(_call(builder, "llvm.x86.avx512.mul.ps.512", *sixteen, ir.Constant(_I32, 11)))
     product = builder.shuffle_vector(parts[0], parts[-1], ir.Constant(ir.VectorType(_I32, n), list(range(n))))
-    kind = ir.FunctionType(v.type, [v.type])
-    name = f"llvm.trunc.v{n}f32"
-    return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, kind, name), [product])
+    return _call(builder, f"llvm.trunc.v{n}f32", product)
 
 
 def _make_fire(constant, wraps, leaks=False):
@@ -184,7 +186,8 @@ def _make_fire(constant, wraps, leaks=False):
     leak and keep are masks, 0 or -1, of floats factors. wraps: as Loihi does it: v, drop, fire_at and biases are in
     1/64 unit, current + bias wraps into (-2^23, 2^23], and v, to which `late` is added then, is clipped to
     +-(2^23 - 1). 32 bits hold all that 24 can become in a step. leaks, which wraps, too: leak is in 1/4096, and what is
-    left is truncated toward zero; float32 hold 24 bits, and are truncated in fewer instructions.
+    left is truncated toward zero; with AVX-512 that takes fewer instructions in float32, which hold 24 bits. What wraps
+    and does not leak keeps all.
     """
 
     @intrinsic
@@ -229,14 +232,12 @@ def _make_fire(constant, wraps, leaks=False):
                 if wrapping:
                     current = builder.add(builder.shl(current, fourteen), less)  # times 256
                     if as_floats:
-                        current = builder.fmul(
-                            builder.sitofp(current, floats), ir.Constant(floats, [1 / 256] * n_lanes)
-                        )
-                        left = _decayed_floats(builder, x, leak)
+                        left, part = _decayed_floats(builder, x, leak), ir.Constant(floats, [1 / 256] * n_lanes)
+                        x = _call(builder, f"llvm.fma.v{n_lanes}f32", builder.sitofp(current, floats), part, left)
                     else:
-                        current = builder.ashr(current, eight)
-                        left = _decayed(builder, x, leak) if leaks else builder.and_(x, leak)
-                    x = add(add(left, current), late)
+                        left = _decayed(builder, x, leak) if leaks else x
+                        x = add(left, builder.ashr(current, eight))
+                    x = add(x, late)
                     x = builder.select(reaches(x, highest), highest, x)
                     x = builder.select(reaches(lowest, x), lowest, x)
                 elif is_float:
@@ -297,7 +298,7 @@ def plain_fire(sums, constant, wraps, leaks, v, fired, bias, late, fire_at, drop
             current = np.int64(sums[i if constant else i * 8 + t])
             if wraps:
                 current = (((current << 6) + bias + top) & ((1 << 24) - 1)) - top
-                left = np.int64(v[i] & leak)
+                left = np.int64(v[i])
                 if leaks:
                     left = (abs(np.int64(v[i])) * leak) >> 12
                     left = left if v[i] >= 0 else -left
