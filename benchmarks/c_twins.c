@@ -85,7 +85,8 @@ static inline void add_channels(number *current, const int32_t *channels, uint64
 }
 
 void push_csr(array ids, array values, array starts, int64_t first_step, int64_t n_steps, int64_t delay, array row_of,
-              array row_start, array row_end, array targets, array weights, array visits, array current)
+              array row_start, array row_end, int64_t first_target, array targets, array weights, array visits,
+              array current)
 {
     int64_t *visit = visits.data;
     const int32_t *rows = row_of.shape[0] ? row_of.data : NULL;
@@ -97,6 +98,7 @@ void push_csr(array ids, array values, array starts, int64_t first_step, int64_t
             delivery d = deliver(ids, values, starts, first_step, n_steps, delay, current, b, step);
             if (d.current == NULL)
                 break;
+            d.current += first_target;
             for (int64_t e = d.begin; e < d.end; e++) {
                 int64_t row = rows == NULL ? d.ids[e] : rows[d.ids[e]];
                 if (row < 0)

@@ -87,7 +87,7 @@ def recurrent(n_neurons: int, fan_out: int, weight: type) -> Case:
     spikes = (rng.random((1, W3_STEPS, n_neurons), np.float32) < W3_RATE).astype(np.uint8)
     ids, emitted = np.empty((1, spikes.size), np.int32), np.empty((1, W3_STEPS + 1), np.int64)
     kernels.list_spikes(spikes, ids, emitted)
-    rows = (np.empty(0, np.int32), starts[:-1], starts[1:], targets, weights)
+    rows = (np.empty(0, np.int32), starts[:-1], starts[1:], 0, targets, weights)
     current = np.zeros((1, 2, n_neurons), number)
     visits = np.zeros(W3_STEPS, np.int64)
     arguments = (ids, np.empty((1, 0), number), emitted, 0, W3_STEPS + 1, 1, *rows, visits, current)

@@ -26,6 +26,7 @@ from .buffers import Spares
 from .kernels import (
     LANES,
     multiply_convolution,
+    narrow_targets,
     push_convolution,
     push_csr,
     push_csr_delayed,
@@ -59,6 +60,7 @@ class ProjectionPlan:
     arguments: tuple[Any, ...]
     multiply: tuple[Any, ...]
     _edges: dict[tuple[int, int], Array] = field(default_factory=dict)
+    _narrow: dict[int, Array] = field(default_factory=dict)
 
     def push_all(self, numbers: Array, first_step: int, n_steps: int, current: Array) -> bool:
         """Add what every source neuron emits (n_samples, n_block, n_pre), if there is a kernel for it: says so."""
@@ -86,14 +88,27 @@ class ProjectionPlan:
         self, part: int, n_parts: int, n_targets: int, events: tuple[Any, ...], visits: Array, current: Array
     ) -> None:
         """As `push`, to one of the equal parts of the targets."""
-        row_of, _, _, targets, weights = self.arguments
+        row_of, _, _, first, targets, weights = self.arguments
         begin, end = (self._edge(k, n_parts, n_targets) for k in (part, part + 1))
-        self.kernel(*events, self.delay, row_of, begin, end, targets, weights, visits, current)
+        if targets.itemsize > np.dtype(np.uint16).itemsize and -(-n_targets // n_parts) <= 1 << 16:
+            first, targets = n_targets * part // n_parts, self._narrowed(n_parts, n_targets)
+        self.kernel(*events, self.delay, row_of, begin, end, first, targets, weights, visits, current)
+
+    def _narrowed(self, n_parts: int, n_targets: int) -> Array:
+        """Targets counted from the first of their part on, which 16 bits hold: less to read from memory."""
+        if n_parts not in self._narrow:
+            _, row_start, row_end, _, targets, _ = self.arguments
+            narrow, firsts = np.empty(len(targets), np.uint16), n_targets * np.arange(n_parts + 1) // n_parts
+            narrow_targets(np.append(row_start, row_end[-1:]), targets, firsts, narrow)
+            narrow.flags.writeable = targets.flags.writeable
+            self._narrow.clear()  # of another number of threads
+            self._narrow[n_parts] = narrow
+        return self._narrow[n_parts]
 
     def _edge(self, part: int, n_parts: int, n_targets: int) -> Array:
         """Where each row's synapses into a part of the targets begin; found once."""
         if (part, n_parts) not in self._edges:
-            _, row_start, row_end, targets, _ = self.arguments
+            _, row_start, row_end, _, targets, _ = self.arguments
             edge = np.empty(len(row_start), np.int64)
             whole = np.append(row_start, row_end[-1:])
             split_rows(whole, targets, n_targets * part // n_parts, edge)
@@ -402,7 +417,7 @@ def _explicit(p: Csr, source: tuple[int, ...]) -> tuple[Any, tuple[Any, ...]]:
         row_of = np.where((y < height) & (x < width), row, -1).reshape(-1).astype(np.int32)
     if p.delays is not None:
         return push_csr_delayed, (row_of, p.row_start, p.targets, p.weights, p.delays)
-    return push_csr, (row_of, p.row_start[:-1], p.row_start[1:], p.targets, p.weights)
+    return push_csr, (row_of, p.row_start[:-1], p.row_start[1:], 0, p.targets, p.weights)
 
 
 def _shared(

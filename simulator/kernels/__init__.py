@@ -20,6 +20,7 @@ from .flags import watch as watch
 from .neurons import LANES as LANES
 from .neurons import update_float as update_float
 from .neurons import update_integer as update_integer
+from .scatter import narrow_targets as narrow_targets
 from .scatter import push_csr as push_csr
 from .scatter import push_csr_delayed as push_csr_delayed
 from .scatter import split_rows as split_rows

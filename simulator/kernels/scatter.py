@@ -48,11 +48,13 @@ def _add_four(target, targets, weights, j):
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def push_csr(
-    ids, values, starts, first_step, n_steps, delay, row_of, row_start, row_end, targets, weights, visits, current
+    ids, values, starts, first_step, n_steps, delay, row_of, row_start, row_end, first_target, targets, weights, visits,
+    current,
 ):  # fmt: skip
     """Deliver a block of events to steps t + delay, and add to visits (n_block,) how many synapses they go through.
 
-    row_of: (n_pre,) row of each source neuron or -1; empty: its id. row_start, row_end: (n_rows,).
+    row_of: (n_pre,) row of each source neuron or -1; empty: its id. row_start, row_end: (n_rows,). targets: counted
+    from first_target on.
     """
     n_samples, ring, _ = current.shape
     one, four, sixteen = np.uint64(1), np.uint64(4), np.uint64(16)
@@ -66,7 +68,7 @@ def push_csr(
             arrival = first_step + step + delay
             if arrival >= n_steps:
                 break
-            target = current[b, arrival % ring]
+            target = current[b, arrival % ring, first_target:]
             last, n_visits = np.uint64(starts[b, step + 1]), np.uint64(0)
             for e in range(np.uint64(starts[b, step]), last):
                 if many_rows and e + events_ahead < last:
@@ -139,6 +141,17 @@ def split_rows(row_start, targets, first_target, edges):
             else:
                 high = middle
         edges[row] = low
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def narrow_targets(row_start, targets, firsts, narrow):
+    """Targets counted from the first of their part on. firsts: (n_parts + 1,), ascending. Rows are ascending."""
+    for row in range(row_start.size - 1):
+        part = 0
+        for j in range(row_start[row], row_start[row + 1]):
+            while targets[j] >= firsts[part + 1]:
+                part += 1
+            narrow[j] = targets[j] - firsts[part]
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")

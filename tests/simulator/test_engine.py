@@ -5,6 +5,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from gossamer.compiler import (
     Network,
     Population,
     Scale,
+    Sparse,
     SumPool2d,
     canonicalize,
     compile_network,
@@ -28,7 +30,7 @@ from gossamer.compiler import (
     integrate_and_fire,
     to_synaptic_graph,
 )
-from gossamer.simulator import SimulationError, run_reference, simulate
+from gossamer.simulator import SimulationError, event_engine, plan, run_reference, simulate
 
 X = np.random.default_rng(0).random((5, 3, 8, 8), np.float32)
 LABELS = np.array([0, 3, 9, 1, 1])
@@ -334,3 +336,25 @@ for bits, name in ((None, "event"), (8, "event"), (None, "bits"), (8, "bits")):
         [sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_share_the_targets_of_a_projection_that_16_bits_cannot_count(threads):
+    n, fan_out, rng = 70_000, 3, np.random.default_rng(2)
+    targets = np.sort(rng.integers(0, n - 5, (n, fan_out)), axis=1) + np.arange(fan_out)
+    targets[0] = 0, (n - 1) // 2, n - 1
+    others = Sparse(
+        row_start=fan_out * np.arange(n + 1),
+        targets=targets.reshape(-1),
+        weights=rng.integers(-8, 9, n * fan_out).astype(np.float32) / 8,
+        shape=(n,),
+    )
+    network = joined((Scale(scale=1.0),), (n,), (n,), neuron=integrate_and_fire(1.0), n_steps=3)
+    loop = Connection(source="p", target="p", maps=(others,), delay=1)
+    graph = compile_network(replace(network, connections=(*network.connections, loop)))
+    x = rng.integers(0, 2, (1, 3, n), np.uint8)
+    alone = simulate(graph, x, record="*", threads=1)
+    with patch.object(event_engine, "WORTH_SHARING", 0), patch.object(plan, "WORTH_SHARING", 0):
+        shared = simulate(graph, x, record="*", threads=threads)
+    np.testing.assert_array_equal(shared.counts, alone.counts)
+    np.testing.assert_array_equal(shared.spikes["p"], alone.spikes["p"])
