@@ -322,7 +322,8 @@ class BitPlan:
         lowest = int(start.min()) + self.n_steps * min(low, 0)
         rest = int(start.max()) + self.n_steps * max(high, 0)
         assert p.neuron is not None
-        highest = rest if p.neuron.reset != "zero" else min(rest, int(fire_at.max()) // unit + high)
+        below = max(int(fire_at.max()) // unit, int(start.max()))  # what a reset to zero, or the start, leaves
+        highest = rest if p.neuron.reset != "zero" else min(rest, below + high)
         reach = max(-lowest, highest, int(fire_at.max()) // unit + 1)
         whole = simple and np.isin(leak, (0, DECAY_UNIT)).all()  # all of a membrane is kept, or nothing
         none = np.zeros(n_channels, np.int32)

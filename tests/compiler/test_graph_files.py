@@ -1,6 +1,7 @@
 """Synaptic graphs and their files: every field comes back; whatever can be constructed is safe to run."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -283,13 +284,12 @@ def checked(kernel):
     return run
 
 
-def fire(*arguments):
+def fire(*arguments, late=False):
     """What the intrinsics do, in plain Python."""
-    current, late = arguments[0], arguments[-1]
-    if current.dtype == np.float32:
-        neurons.plain_fire_float(*arguments[:-1])
+    if arguments[0].dtype == np.float32:
+        neurons.plain_fire_float(*arguments)
     else:
-        neurons.plain_fire_integer(*arguments[:-1], late)
+        neurons.plain_fire_integer(*arguments, late)
 
 
 def list_16(fired, i, id_of_first, ids, k):
@@ -349,7 +349,8 @@ def test_whatever_graph_can_be_constructed_runs_within_its_arrays(data, network,
                     patch.setattr(module, name, value.py_func)
         patch.setattr(scatter, "_prefetch", lambda array, i: None)  # may look past the end
         patch.setattr(neurons, "_fire", fire)
-        patch.setattr(neurons, "_fire_general", fire)
+        patch.setattr(neurons, "_fire_leaking", fire)
+        patch.setattr(neurons, "_fire_late", partial(fire, late=True))
         patch.setattr(neurons, "_list_16", list_16)
         patch.setattr(neurons, "_move", move)
         plan.plan_graph.cache_clear()  # kernels are chosen with the plan

@@ -393,6 +393,20 @@ def test_a_window_whose_sum_may_wrap_is_no_maximum(weight):
         assert_same(trace, simulate(graph, x, engine=engine, record="*"), network)
 
 
+@pytest.mark.parametrize(("start", "weight"), [(131_071, 1), (32_768, 1), (32_767, 1), (32_700, 127), (-131_071, 1)])
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+def test_a_membrane_may_start_anywhere(start, weight, reset):
+    network = in_a_row([weight], 1, reset=reset)
+    source, target = network.populations
+    target = replace(target, neuron=replace(target.neuron, v_init=np.asarray(start, np.int32)))
+    network = replace(network, populations=(source, target))
+    x = np.ones((2, 3, 1), np.uint8)
+    x[1, 0] = 0
+    trace = run_reference(network, x)
+    for engine in ("bits", "event"):
+        assert_same(trace, simulate(to_synaptic_graph(network), x, engine=engine, record="*"), network)
+
+
 def scratch(network):
     """(kernel, bits of the sums, bits of the membrane) of the only target."""
     graph = to_synaptic_graph(network)
