@@ -202,6 +202,7 @@ class _EventRun:
         elif n_visits >= WORTH_SHARING and q.can_share_targets:
             by_part = np.zeros((n_parts, n_block), np.int64)
             n_targets, to_push = current.shape[-1], (*events, first, self.cells.n_steps)
+            q.part(n_parts, n_targets)
 
             def push_targets(part: int, *_: int) -> None:
                 q.push_part(part, n_parts, n_targets, to_push, by_part[part], current)

@@ -90,20 +90,31 @@ class ProjectionPlan:
         """As `push`, to one of the equal parts of the targets."""
         row_of, _, _, first, targets, weights = self.arguments
         begin, end = (self._edge(k, n_parts, n_targets) for k in (part, part + 1))
-        if targets.itemsize > np.dtype(np.uint16).itemsize and -(-n_targets // n_parts) <= 1 << 16:
+        if self._can_be_narrowed(n_parts, n_targets):
             first, targets = n_targets * part // n_parts, self._narrowed(n_parts, n_targets)
         self.kernel(*events, self.delay, row_of, begin, end, first, targets, weights, visits, current)
 
+    def part(self, n_parts: int, n_targets: int) -> None:
+        """Find what `push_part` needs, before threads ask for it together."""
+        for k in range(n_parts + 1):
+            self._edge(k, n_parts, n_targets)
+        if self._can_be_narrowed(n_parts, n_targets):
+            self._narrowed(n_parts, n_targets)
+
+    def _can_be_narrowed(self, n_parts: int, n_targets: int) -> bool:
+        targets = self.arguments[-2]
+        return bool(targets.itemsize > np.dtype(np.uint16).itemsize and -(-n_targets // n_parts) <= 1 << 16)
+
     def _narrowed(self, n_parts: int, n_targets: int) -> Array:
         """Targets counted from the first of their part on, which 16 bits hold: less to read from memory."""
-        if n_parts not in self._narrow:
+        narrow = self._narrow.get(n_parts)
+        if narrow is None:  # several runs of a graph may ask at once
             _, row_start, row_end, _, targets, _ = self.arguments
             narrow, firsts = np.empty(len(targets), np.uint16), n_targets * np.arange(n_parts + 1) // n_parts
             narrow_targets(np.append(row_start, row_end[-1:]), targets, firsts, narrow)
             narrow.flags.writeable = targets.flags.writeable
-            self._narrow.clear()  # of another number of threads
             self._narrow[n_parts] = narrow
-        return self._narrow[n_parts]
+        return narrow
 
     def _edge(self, part: int, n_parts: int, n_targets: int) -> Array:
         """Where each row's synapses into a part of the targets begin; found once."""
