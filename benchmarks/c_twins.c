@@ -1,4 +1,5 @@
-/* What the event engine's kernels do, once more in C: simulator/kernels/scatter.py, convolution.py, neurons.py.
+/* What the event engine's kernels do, once more in C: simulator/kernels/scatter.py, convolution.py, neurons.py,
+ * general_neurons.py.
  *
  * c_twins.py compiles this with -O3 -march=native for each combination of TARGET (of a synapse's index), WEIGHT and NUMBER
  * (of currents), and gives the functions the very arrays that it gives to Numba. Arrays are whole and in C order. Where
@@ -23,6 +24,7 @@ typedef struct {
 
 enum { PAD = 16 };            /* numbers in a line of the cache */
 enum { FETCHED_AHEAD = 128 }; /* synapses */
+enum { STRIP = 1024 };        /* neurons */
 
 /* Events of one sample in one step, and the current that they are delivered to; NULL after the last step. */
 typedef struct {
@@ -288,26 +290,9 @@ static inline int64_t list_fired(int32_t *ids, int64_t k, int64_t first, __mmask
 }
 #endif
 
-/* The same of n neurons with flags of 0 or 1. */
-static int64_t list_flags(const uint8_t *flags, int64_t n, int64_t first, int32_t *ids, int64_t k)
-{
-    int64_t i = 0;
-#ifdef __AVX512DQ__
-    for (; i + LANES <= n; i += LANES) {
-        __m512i wide = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(flags + i)));
-        k = list_fired(ids, k, first + i, _mm512_test_epi32_mask(wide, wide));
-    }
-#endif
-    for (; i < n; i++) {
-        ids[k] = (int32_t)(first + i);
-        k += flags[i];
-    }
-    return k;
-}
-
 /* Of neurons of any kind. */
 typedef struct {
-    bool has_current, bias_to_membrane, voltage_first, reset_delay;
+    bool has_current, late, voltage_first, reset_delay;
 } options;
 
 /* What the neurons of one sample are advanced with, over a block of steps. current: (ring, n_neurons). */
@@ -424,72 +409,21 @@ static void integrate_float(block *w, int64_t begin, int64_t end, float fire_at,
     }
 }
 
-/* Neurons of any kind; no branch on what fires, so that the compiler makes vectors of it. */
-__attribute__((noinline)) /* within its caller gcc 12 makes no vectors of it */
-static void advance_float(float *restrict now, const float *restrict bias, float *restrict v, float *restrict u,
-                          uint8_t *restrict flags, int64_t n, options o, float fire_at, float drop, float leak,
-                          float decay, float keep)
-{
-    for (int64_t i = 0; i < n; i++) {
-        float drive = now[i];
-        now[i] = 0;
-        if (!o.bias_to_membrane)
-            drive += bias[i];
-        if (o.has_current) {
-            float old = u[i], new = decay * old + drive;
-            u[i] = new;
-            drive = o.voltage_first ? old : new;
-        }
-        float before = v[i], x = leak * before + drive;
-        if (o.bias_to_membrane)
-            x += bias[i];
-        if (o.reset_delay)
-            x = before >= fire_at ? keep * x - drop : x;
-        int fired = x >= fire_at; /* gcc makes no vectors of a bool among floats */
-        if (!o.reset_delay)
-            x = fired ? keep * x - drop : x;
-        flags[i] = fired;
-        v[i] = x;
-    }
-}
-
-void update_float(array current, int64_t first_step, int64_t n_block, array membrane, array synaptic, array fire_at,
-                  array drop, array leak, array decay, array biases, int64_t bias_to_membrane, float keep,
-                  int64_t has_current, int64_t voltage_first, int64_t reset_delay, array ids, array starts)
+void update_float(array current, int64_t first_step, int64_t n_block, array membrane, array fire_at, array drop,
+                  array leak, array biases, float keep, array ids, array starts)
 {
     int64_t ring = current.shape[1], n_neurons = current.shape[2], size = n_neurons / fire_at.shape[0];
-    const float *ats = fire_at.data, *drops = drop.data, *leaks = leak.data, *decays = decay.data, *bias = biases.data;
-    options o = {has_current, bias_to_membrane, voltage_first, reset_delay};
-    uint8_t *flags = malloc(size);
+    const float *ats = fire_at.data, *drops = drop.data, *leaks = leak.data;
     int64_t *ends = malloc(n_block * sizeof *ends);
     for (int64_t b = 0; b < current.shape[0]; b++) {
-        int32_t *id = (int32_t *)ids.data + b * ids.shape[1];
-        float *v = (float *)membrane.data + b * n_neurons, *u = (float *)synaptic.data + b * synaptic.shape[1];
-        int64_t k = 0, *start = (int64_t *)starts.data + b * starts.shape[1];
-        if (!has_current && !reset_delay) {
-            block w = {(number *)current.data + b * ring * n_neurons, v, bias, ring, n_neurons, first_step % ring,
-                       n_block, id, ends, {0}};
-            for (int64_t step = 0; step < n_block; step++)
-                ends[step] = step * n_neurons;
-            for (int64_t g = 0; g < fire_at.shape[0]; g++)
-                integrate_float(&w, g * size, (g + 1) * size, ats[g], drops[g], leaks[g], keep);
-            close_ranks(&w, start);
-            continue;
-        }
-        start[0] = 0;
-        for (int64_t step = 0; step < n_block; step++) {
-            float *now = (float *)current.data + (b * ring + (first_step + step) % ring) * n_neurons;
-            for (int64_t g = 0; g < fire_at.shape[0]; g++) {
-                int64_t first = g * size;
-                float at = ats[g], lost = drops[g], *state = v + first;
-                advance_float(now + first, bias + first, state, has_current ? u + first : NULL, flags, size, o, at,
-                              lost, leaks[g], decays[g], keep);
-                k = list_flags(flags, size, first, id, k);
-            }
-            start[step + 1] = k;
-        }
+        block w = {(number *)current.data + b * ring * n_neurons, (float *)membrane.data + b * n_neurons, biases.data,
+                   ring, n_neurons, first_step % ring, n_block, (int32_t *)ids.data + b * ids.shape[1], ends, {0}};
+        for (int64_t step = 0; step < n_block; step++)
+            ends[step] = step * n_neurons;
+        for (int64_t g = 0; g < fire_at.shape[0]; g++)
+            integrate_float(&w, g * size, (g + 1) * size, ats[g], drops[g], leaks[g], keep);
+        close_ranks(&w, (int64_t *)starts.data + b * starts.shape[1]);
     }
-    free(flags);
     free(ends);
 }
 
@@ -499,11 +433,10 @@ static const int64_t TOP = (1 << 23) - 1, MASK = (1 << 24) - 1;
 static int64_t decayed(int64_t x, int64_t part) { return x >= 0 ? x * part >> 12 : -(-x * part >> 12); }
 
 #ifdef __AVX512DQ__
-/* As advance_floats in Loihi's arithmetic. general: neither a leak of 4096 nor a bias for the current. */
+/* As advance_floats in Loihi's arithmetic. */
 static inline __attribute__((always_inline)) void advance_integers(block *w, int64_t i, bool is_first,
-                                                                   const int abreast, const bool general, __m512i at,
-                                                                   __m512i lost, __m512i leak, __m512i keep,
-                                                                   __m512i late)
+                                                                   const int abreast, const bool leaks, __m512i at,
+                                                                   __m512i lost, __m512i leak, __m512i keep)
 {
     int32_t *state = (int32_t *)w->v + i;
     enum { TOWARD_ZERO = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC };
@@ -521,13 +454,11 @@ static inline __attribute__((always_inline)) void advance_integers(block *w, int
 #pragma GCC unroll 4
         for (int n = 0; n < abreast; n++) {
             __m512i current = _mm512_loadu_si512(now + n * LANES), x = v[n];
-            __m512i negated = _mm512_sub_epi32(zero, general ? _mm512_andnot_si512(late, bias[n]) : bias[n]);
+            __m512i negated = _mm512_sub_epi32(zero, bias[n]);
             /* -x wraps into [-2^23, 2^23) where two shifts do */
             __m512i less = _mm512_srai_epi32(_mm512_slli_epi32(_mm512_sub_epi32(negated, current), 14), 8);
-            if (general) { /* rounded toward zero as floats of 24 bits, and once more as whole numbers */
+            if (leaks) /* rounded toward zero as floats of 24 bits, and once more as whole numbers */
                 x = _mm512_cvttps_epi32(_mm512_mul_round_ps(_mm512_cvtepi32_ps(x), part, TOWARD_ZERO));
-                x = _mm512_add_epi32(x, _mm512_and_si512(_mm512_slli_epi32(bias[n], 6), late));
-            }
             x = _mm512_sub_epi32(x, less);
             x = _mm512_max_epi32(_mm512_min_epi32(x, top), lowest);
             __mmask16 fired = _mm512_cmpge_epi32_mask(x, at);
@@ -543,24 +474,24 @@ static inline __attribute__((always_inline)) void advance_integers(block *w, int
 }
 #endif
 
-/* As integrate_float in Loihi's arithmetic. late: the bias is for the membrane. */
+/* As integrate_float in Loihi's arithmetic. */
 static void integrate_integer(block *w, int64_t begin, int64_t end, int32_t fire_at, int32_t drop, int32_t leak,
-                              int32_t keep, bool late)
+                              int32_t keep)
 {
     const int32_t *bias = w->bias;
     int32_t *v = w->v;
     int64_t i = begin;
 #ifdef __AVX512DQ__
     __m512i at = _mm512_set1_epi32(fire_at), lost = _mm512_set1_epi32(drop), leaks = _mm512_set1_epi32(leak);
-    __m512i keeps = _mm512_set1_epi32(-keep), lates = _mm512_set1_epi32(-late);
+    __m512i keeps = _mm512_set1_epi32(-keep);
     int64_t whole = end - (end - begin) % LANES, last = whole - (whole - begin) % (ABREAST * LANES);
     for (; i < last; i += ABREAST * LANES)
-        if (leak == 4096 && !late)
-            advance_integers(w, i, i == begin, ABREAST, false, at, lost, leaks, keeps, lates);
+        if (leak == 4096)
+            advance_integers(w, i, i == begin, ABREAST, false, at, lost, leaks, keeps);
         else
-            advance_integers(w, i, i == begin, ABREAST, true, at, lost, leaks, keeps, lates);
+            advance_integers(w, i, i == begin, ABREAST, true, at, lost, leaks, keeps);
     for (; i < whole; i += LANES)
-        advance_integers(w, i, i == last, 1, true, at, lost, leaks, keeps, lates);
+        advance_integers(w, i, i == last, 1, true, at, lost, leaks, keeps);
     if (begin < last)
         empty_currents(w, last - ABREAST * LANES, last);
     if (last < whole)
@@ -569,8 +500,8 @@ static void integrate_integer(block *w, int64_t begin, int64_t end, int32_t fire
     for (int64_t step = 0; step < w->n_block; step++) {
         int32_t *now = (int32_t *)current_of(w, step);
         for (int64_t j = i; j < end; j++) {
-            int64_t shift = (int64_t)bias[j] << 6, scaled = ((int64_t)now[j] << 6) + (late ? 0 : shift);
-            int64_t x = decayed(v[j], leak) + ((scaled + TOP) & MASK) - TOP + (late ? shift : 0);
+            int64_t scaled = ((int64_t)now[j] + bias[j]) << 6;
+            int64_t x = decayed(v[j], leak) + ((scaled + TOP) & MASK) - TOP;
             now[j] = 0;
             x = most(least(x, TOP), -TOP);
             bool fired = x >= fire_at;
@@ -581,14 +512,60 @@ static void integrate_integer(block *w, int64_t begin, int64_t end, int32_t fire
     }
 }
 
-static void advance_integer(int32_t *restrict now, const int32_t *restrict bias, int32_t *restrict v,
+void update_integer(array current, int64_t first_step, int64_t n_block, array membrane, array fire_at, array drop,
+                  array leak, array biases, int64_t keep, array ids, array starts)
+{
+    int64_t ring = current.shape[1], n_neurons = current.shape[2], size = n_neurons / fire_at.shape[0];
+    const int32_t *ats = fire_at.data, *drops = drop.data, *leaks = leak.data;
+    int64_t *ends = malloc(n_block * sizeof *ends);
+    for (int64_t b = 0; b < current.shape[0]; b++) {
+        block w = {(number *)current.data + b * ring * n_neurons, (int32_t *)membrane.data + b * n_neurons, biases.data,
+                   ring, n_neurons, first_step % ring, n_block, (int32_t *)ids.data + b * ids.shape[1], ends, {0}};
+        for (int64_t step = 0; step < n_block; step++)
+            ends[step] = step * n_neurons;
+        for (int64_t g = 0; g < fire_at.shape[0]; g++)
+            integrate_integer(&w, g * size, (g + 1) * size, ats[g], drops[g], leaks[g], keep);
+        close_ranks(&w, (int64_t *)starts.data + b * starts.shape[1]);
+    }
+    free(ends);
+}
+
+/* Neurons of any kind; no branch on what fires, so that the compiler makes vectors of it. */
+__attribute__((noinline)) /* within its caller gcc 12 makes no vectors of it */
+static void advance_float(const float *restrict now, const float *restrict bias, float *restrict v, float *restrict u,
+                          uint8_t *restrict flags, int64_t n, options o, float fire_at, float drop, float leak,
+                          float decay, float keep)
+{
+    for (int64_t i = 0; i < n; i++) { /* + 0: what is reset to zero is no -0 */
+        float drive = now[i];
+        if (!o.late)
+            drive += bias[i];
+        if (o.has_current) {
+            float old = u[i], new = decay * old + drive;
+            u[i] = new;
+            drive = o.voltage_first ? old : new;
+        }
+        float before = v[i], x = leak * before + drive;
+        if (o.late)
+            x += bias[i];
+        if (o.reset_delay)
+            x = before >= fire_at ? keep * x - drop + 0.0f : x;
+        int fired = x >= fire_at; /* gcc makes no vectors of a bool among floats */
+        if (!o.reset_delay)
+            x = fired ? keep * x - drop + 0.0f : x;
+        flags[i] = fired;
+        v[i] = x;
+    }
+}
+
+__attribute__((noinline))
+static void advance_integer(const int32_t *restrict now, const int32_t *restrict bias, int32_t *restrict v,
                             int32_t *restrict u, uint8_t *restrict flags, int64_t n, options o, int64_t fire_at,
                             int64_t drop, int64_t leak, int64_t decay, int64_t keep)
 {
     for (int64_t i = 0; i < n; i++) {
         int64_t scaled = (int64_t)now[i] << 6, shift = (int64_t)bias[i] << 6, old = 0;
-        now[i] = 0;
-        if (!o.bias_to_membrane)
+        if (!o.late)
             scaled += shift;
         if (o.has_current) {
             old = u[i];
@@ -598,7 +575,7 @@ static void advance_integer(int32_t *restrict now, const int32_t *restrict bias,
         if (o.has_current)
             u[i] = (int32_t)new;
         int64_t x = decayed(before, leak) + (o.voltage_first ? old : new);
-        if (o.bias_to_membrane)
+        if (o.late)
             x += shift;
         x = most(least(x, TOP), -TOP);
         if (o.reset_delay)
@@ -611,43 +588,34 @@ static void advance_integer(int32_t *restrict now, const int32_t *restrict bias,
     }
 }
 
-void update_integer(array current, int64_t first_step, int64_t n_block, array membrane, array synaptic, array fire_at,
-                    array drop, array leak, array decay, array biases, int64_t bias_to_membrane, int64_t keep,
-                    int64_t has_current, int64_t voltage_first, int64_t reset_delay, array ids, array starts)
+/* The one for this library's numbers. */
+#define advance_number(...) _Generic((number)0, float: advance_float, default: advance_integer)(__VA_ARGS__)
+
+/* Neurons of any kind, as many together as have currents of eight steps in the smallest cache. */
+void advance(array current, int64_t first_step, int64_t n_steps, array membrane, array synaptic, array fire_at,
+             array drop, array leak, array decay, array biases, number keep, int64_t late, int64_t has_current,
+             int64_t voltage_first, int64_t reset_delay, array fired, array shown)
 {
     int64_t ring = current.shape[1], n_neurons = current.shape[2], size = n_neurons / fire_at.shape[0];
-    const int32_t *ats = fire_at.data, *drops = drop.data, *leaks = leak.data, *decays = decay.data;
-    const int32_t *bias = biases.data;
-    options o = {has_current, bias_to_membrane, voltage_first, reset_delay};
-    uint8_t *flags = malloc(size);
-    int64_t *ends = malloc(n_block * sizeof *ends);
-    for (int64_t b = 0; b < current.shape[0]; b++) {
-        int32_t *id = (int32_t *)ids.data + b * ids.shape[1];
-        int32_t *v = (int32_t *)membrane.data + b * n_neurons, *u = (int32_t *)synaptic.data + b * synaptic.shape[1];
-        int64_t k = 0, *start = (int64_t *)starts.data + b * starts.shape[1];
-        if (!has_current && !reset_delay) {
-            block w = {(number *)current.data + b * ring * n_neurons, v, bias, ring, n_neurons, first_step % ring,
-                       n_block, id, ends, {0}};
-            for (int64_t step = 0; step < n_block; step++)
-                ends[step] = step * n_neurons;
-            for (int64_t g = 0; g < fire_at.shape[0]; g++)
-                integrate_integer(&w, g * size, (g + 1) * size, ats[g], drops[g], leaks[g], keep, bias_to_membrane);
-            close_ranks(&w, start);
-            continue;
-        }
-        start[0] = 0;
-        for (int64_t step = 0; step < n_block; step++) {
-            int32_t *now = (int32_t *)current.data + (b * ring + (first_step + step) % ring) * n_neurons;
-            for (int64_t g = 0; g < fire_at.shape[0]; g++) {
-                int64_t first = g * size;
-                int32_t at = ats[g], lost = drops[g], *state = v + first;
-                advance_integer(now + first, bias + first, state, has_current ? u + first : NULL, flags, size, o, at,
-                                lost, leaks[g], decays[g], keep);
-                k = list_flags(flags, size, first, id, k);
+    const number *ats = fire_at.data, *drops = drop.data, *leaks = leak.data, *decays = decay.data;
+    options o = {has_current, late, voltage_first, reset_delay};
+    for (int64_t b = 0; b < current.shape[0]; b++)
+        for (int64_t g = 0, end; g < n_neurons; g = end) {
+            end = least(g + STRIP, (g / size + 1) * size);
+            uint8_t *flags = (uint8_t *)fired.data + b * n_neurons + g, now_fired[STRIP];
+            memset(flags, 0, end - g);
+            for (int64_t step = 0; step < n_steps; step++) {
+                number *now = (number *)current.data + (b * ring + (first_step + step) % ring) * n_neurons + g;
+                number *v = (number *)membrane.data + b * n_neurons + g;
+                number *u = has_current ? (number *)synaptic.data + b * n_neurons + g : NULL;
+                int64_t of = g / size;
+                advance_number(now, (const number *)biases.data + g, v, u, now_fired, end - g, o, ats[of], drops[of],
+                               leaks[of], decays[of], keep);
+                for (int64_t i = 0; i < end - g; i++)
+                    flags[i] |= now_fired[i] << step;
+                if (shown.shape[1])
+                    memcpy((number *)shown.data + (b * n_steps + step) * n_neurons + g, v, (end - g) * sizeof *v);
+                memset(now, 0, (end - g) * sizeof *now);
             }
-            start[step + 1] = k;
         }
-    }
-    free(flags);
-    free(ends);
 }

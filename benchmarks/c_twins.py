@@ -106,19 +106,25 @@ def updated(
     one, scale, unit = (100, 64, 4096) if integer else (1, 1, 1)
     threshold = np.array([one * scale], number)
     leaks, decays = (np.array([round(x * unit) if integer else x]).astype(number) for x in (leak, decay))
-    zeros = Buffers().zeros  # which lie as the engine's do
-    v, bias, current = (zeros(shape, number) for shape in ((n_samples, n_neurons), (n_neurons,), fires.shape))
-    u = zeros((n_samples, n_neurons if decay else 0), number)
+    buffers = Buffers()  # what they make lies as it does in the engine
+    v, bias, current, u = (
+        buffers.zeros(shape, number)
+        for shape in ((n_samples, n_neurons), (n_neurons,), fires.shape, (n_samples, n_neurons))
+    )
     current[:] = fires * one
-    options = (number(1), decay > 0, False, False)  # keep, has_current, voltage_first, reset_delay
-    ids = np.zeros((n_samples, N_STEPS * n_neurons + kernels.LANES), np.int32)
-    starts = np.zeros((n_samples, N_STEPS + 1), np.int64)
-    state = (current, 0, N_STEPS, v, u)
-    arguments = (*state, threshold, threshold.copy(), leaks, decays, bias, False, *options, ids, starts)
     kind = "CUBA" if decay else "IF" if leak == 1 else "LIF"
     layer = f"{kind} {np.dtype(number)}, {n_neurons:,} neurons, {rate:.0%} fire"
+    types, state, reset = (np.uint32, np.int8, number), (current, 0, N_STEPS, v), (threshold, threshold.copy(), leaks)
+    if decay:
+        options = (number(1), False, True, False, False)  # keep, late, has_current, voltage_first, reset_delay
+        fired, seen = buffers.empty(v.shape, np.uint8), np.zeros((n_samples, 0, 0), number)
+        arguments: tuple[object, ...] = (*state, u, *reset, decays, bias, *options, fired, seen)
+        return Case("advance", layer, arguments, (0, 3, 4, len(arguments) - 2), fires.size, types)
+    ids = buffers.empty((n_samples, N_STEPS * n_neurons + kernels.LANES), np.int32)
+    starts = np.zeros((n_samples, N_STEPS + 1), np.int64)
+    arguments = (*state, *reset, bias, number(1), ids, starts)
     name = "update_integer" if integer else "update_float"
-    return Case(name, layer, arguments, (0, 3, 4, len(arguments) - 1), fires.size, (np.uint32, np.int8, number))
+    return Case(name, layer, arguments, (0, 3, len(arguments) - 1), fires.size, types)
 
 
 def cases(wanted: Callable[[str], bool]) -> Iterator[Case]:

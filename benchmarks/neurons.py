@@ -32,7 +32,7 @@ def fire_tiles(repeats, sums, v, n_lanes, out, zero, one, drop, kept):
     for _ in range(repeats):
         for k in range(0, v.size, n_lanes):
             j, first, steps = np.int64(k), False, np.uint8(255)
-            bits._fire(sums, 8 * j, v, j, first, out, j, steps, zero, zero, zero, one, drop, kept, kept)
+            bits._fire(sums, 8 * j, v, j, first, out, j, steps, zero, zero, one, drop, kept, kept)
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
@@ -41,7 +41,7 @@ def fire_tiles_wrapping(repeats, sums, v, n_lanes, out, zero, one, drop, kept):
     for _ in range(repeats):
         for k in range(0, v.size, n_lanes):
             j, first, steps = np.int64(k), False, np.uint8(255)
-            bits._fire_wrapping(sums, 8 * j, v, j, first, out, j, steps, zero, zero, zero, one, drop, kept, kept)
+            bits._fire_wrapping(sums, 8 * j, v, j, first, out, j, steps, zero, zero, one, drop, kept, kept)
 
 
 def by_events(n_neurons: int, number: Any, rate: float, rounds: int, leak: float) -> list[float]:

@@ -16,7 +16,7 @@ from .bit_plan import BitPlan, Target, emits_numbers
 from .block import Block
 from .counting import Counter
 from .crew import Crew, Work
-from .kernels import bit_counts, bit_neurons, bits, planes
+from .kernels import advance, bit_counts, bits, planes
 
 HELD_BYTES = 1 << 20  # currents that are made before they are used, so that they stay in the cache
 NOTHING = np.empty((0, bits.STEPS), np.float32)
@@ -150,7 +150,7 @@ class _BitRun:
         """Membranes and currents that outlive eight steps, or that the general kernel works on."""
         general = target.kernel == "update"
         n = target.population.n_neurons * self.n if general or self.plan.n_chunks > 1 else 0
-        v, u = np.zeros(n, target.membrane), np.zeros(n if general else 0, target.membrane)
+        v, u = np.zeros(n, target.membrane), np.zeros(n if general and target.options[2] else 0, target.membrane)
         if general:
             v[:] = np.repeat(target.neuron[:, 0], n // target.n_channels)
         return v, u
@@ -270,10 +270,16 @@ class _BitRun:
         if target.kernel == "sum":
             bits.pull_numbers(*pulled, target.neuron[:, 0], biases, sums, shown)
             return
-        current = np.empty((bits.STEPS, here.stop - here.start), self.number)
-        bits.pull_numbers(*pulled, np.zeros(target.n_channels, self.number), biases[:, :0], sums, current.T)
-        emits = name in memory.first
-        emitted = self._bytes(target.population)[chunk].reshape(-1)[here] if emits else np.empty(len(shown), np.uint8)
-        update: Any = bit_neurons.update_integer if plan.integer else bit_neurons.update_float
-        state = (v[here], u[here], channels, height * width, target.neuron, biases)
-        update(current, n_steps, *state, *target.options, emitted, shown)
+        current = np.empty((1, bits.STEPS, here.stop - here.start), self.number)
+        bits.pull_currents(*pulled, sums, current[0])
+        keep, late, has_current, *options = target.options
+        state = v[None, here], u[None, here if has_current else slice(0)]
+        coefficients = (target.neuron[channels[0] : channels[1], k] for k in range(1, 5))
+        shows = name not in memory.first
+        fired = np.empty((1, here.stop), np.uint8) if shows else self._bytes(target.population)[chunk].reshape(1, -1)
+        seen = np.empty((1, n_steps if shows else 0, here.stop - here.start), self.number)
+        neuron = (*coefficients, biases.reshape(-1)[here], keep, late, has_current, *options)
+        update: Any = advance
+        update(current, 0, n_steps, *state, *neuron, fired[:, here], seen)
+        if shows:
+            shown[:, :n_steps] = seen[0].T

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,7 @@ TILE_OVERHEAD = 12  # what a tile costs beside its vectors, in vectors
 PRODUCT_CYCLES = 1.1  # in which a vector of two bytes meets four sources of one channel
 ROW_CYCLES = 120  # that a tile of a row costs beside its synapses: most of them for two jumps that are not foreseen
 FIRE_CYCLES = 230  # in which a tile fires
+UPDATE_CYCLES = 30  # in which another neuron than those advances by eight steps, once its currents are known
 
 
 def why_not_bits(graph: SynapticGraph) -> str | None:
@@ -103,7 +105,7 @@ class Target:
     numbers: Sources
     neuron: Array
     biases: Array
-    options: tuple[bool, ...] = ()
+    options: tuple[Any, ...] = ()
 
     def tile(self, n_samples: int, n_steps: int) -> tuple[int, int, int]:
         """(index, rows, bytes in a row) of the tile that covers a channel at the least cost.
@@ -133,7 +135,8 @@ class Target:
         per_row = ROW_CYCLES + FIRE_CYCLES / self.at_once(n_samples)
         pulled = n_tiles * (len(self.spikes.weights) * per_synapse + self.n_channels * per_row)
         n_vectors = self.height * -(-self.width * n_samples // 2)
-        return pulled + PRODUCT_CYCLES * n_vectors * sum(d.weights.size for d in self.dense)
+        updated = UPDATE_CYCLES * self.population.n_neurons * n_samples if self.kernel == "update" else 0
+        return pulled + updated + PRODUCT_CYCLES * n_vectors * sum(d.weights.size for d in self.dense)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -238,7 +241,9 @@ class BitPlan:
         arriving = [(q, r) for q, r in rows if q.delay < self.n_steps]
         as_numbers = [(q, r) for q, r in arriving if emits_numbers(graph, graph[q.source])]
         bias, biases = _per_channel(prepared.bias, n_channels)
-        kernel, membrane, neuron, options = self._neuron(p, prepared, low, high, n_channels, bias, not biases.size)
+        kernel, membrane, neuron, options = self._neuron(p, prepared, low, high, n_channels, bias)
+        if kernel == "update":
+            biases = prepared.bias.reshape(n_channels, -1)
         if _merges(p, [q for q, _ in arriving], [graph[q.source] for q, _ in arriving], prepared.bias):
             kernel = "merge"
         number: type[Number] = np.float32
@@ -291,55 +296,37 @@ class BitPlan:
         high: int,
         n_channels: int,
         bias: Array,
-        by_channel: bool,
-    ) -> tuple[str, type[Number], Array, tuple[bool, ...]]:
+    ) -> tuple[str, type[Number], Array, tuple[Any, ...]]:
         """Kernel, type of the membrane, coefficients by channel, and options."""
         number = np.int32 if self.integer else np.float32
         if p.neuron is None:
             return "sum", number, bias[:, None].astype(number), ()
-        fire_at, drop, leak, decay, _, to_membrane, keep, has_current, voltage_first, reset_delay = (
-            prepared.coefficients
-        )
+        fire_at, drop, leak, decay, _, keep, *options = prepared.coefficients
         start = np.ravel(broadcast(p.neuron.v_init, p.shape, where=p.name)).astype(number)
         start = start[:: p.n_neurons // n_channels] if start.size else start
         fire_at, drop, leak, decay = (np.repeat(a, n_channels // len(a)) for a in (fire_at, drop, leak, decay))
-        keeps = np.full(n_channels, keep)
-        simple = not has_current and not reset_delay and p.kind == "spiking"
+        unit = 1 << STATE_SHIFT if self.integer else 1
+        late, has_current, _, reset_delay = options
+        if late or has_current or reset_delay or p.kind != "spiking":
+            rows = np.array([start * unit, fire_at, drop, leak, decay], number)
+            return "update", number, rows.T, (keep, *options)  # by columns: the kernel takes one after the other
         if not self.integer:
-            if simple:
-                none = np.zeros(n_channels, np.float32)
-                return (
-                    "fire",
-                    np.float32,
-                    np.stack([start, bias, none, fire_at, drop, keeps, leak], axis=1),
-                    (False, False),
-                )
-            rows = np.stack([start, bias, fire_at, drop, keeps, leak, decay], axis=1)
-            late = to_membrane and (has_current or reset_delay)  # as the event engine adds, see `update_float`
-            return "update", np.float32, rows, (has_current, late, voltage_first, reset_delay, p.kind == "spiking")
-        unit = 1 << STATE_SHIFT
+            rows = np.array([start, bias, fire_at, drop, np.full(n_channels, keep), leak], np.float32)
+            return "fire", np.float32, np.ascontiguousarray(rows.T), (False, False)
         # The membrane's range: a reset by subtraction may leave any rest, one to zero leaves less than the threshold.
         lowest = int(start.min()) + self.n_steps * min(low, 0)
         rest = int(start.max()) + self.n_steps * max(high, 0)
-        assert p.neuron is not None
         below = max(int(fire_at.max()) // unit, int(start.max()))  # what a reset to zero, or the start, leaves
         highest = rest if p.neuron.reset != "zero" else min(rest, below + high)
         reach = max(-lowest, highest, int(fire_at.max()) // unit + 1)
-        whole = simple and np.isin(leak, (0, DECAY_UNIT)).all()  # all of a membrane is kept, or nothing
-        none = np.zeros(n_channels, np.int32)
-        if whole and max(reach, -low, high) < STATE_LIMIT >> STATE_SHIFT:
+        keeps = np.full(n_channels, -keep)
+        if np.isin(leak, (0, DECAY_UNIT)).all() and max(reach, -low, high) < STATE_LIMIT >> STATE_SHIFT:
             narrow = reach <= NARROW and max(-low, high) <= NARROW
             at = -(-fire_at // unit)  # a membrane in whole units reaches the next whole unit
-            mask = -(leak != 0).astype(np.int32)
-            rows = np.stack([start, bias, none, at, drop // unit, -keeps, mask], axis=1)
-            return "fire", np.int16 if narrow else np.int32, rows.astype(np.int32), (False, False)
-        if simple and (by_channel or not to_membrane):
-            early, late = (none, bias) if to_membrane else (bias, none)
-            rows = np.stack([start * unit, early * unit, late * unit, fire_at, drop, -keeps, leak], axis=1)
-            return "fire", np.int32, rows.astype(np.int32), (True, bool((leak != DECAY_UNIT).any()))
-        rows = np.stack([start * unit, bias * unit, fire_at, drop, keeps, leak, decay], axis=1)
-        options = (to_membrane, voltage_first, reset_delay, p.kind == "spiking")
-        return "update", np.int64, rows.astype(np.int32), options
+            rows = np.array([start, bias, at, drop // unit, keeps, -(leak != 0).astype(np.int32)], np.int32)
+            return "fire", np.int16 if narrow else np.int32, np.ascontiguousarray(rows.T), (False, False)
+        rows = np.array([start * unit, bias * unit, fire_at, drop, keeps, leak], np.int32)
+        return "fire", np.int32, np.ascontiguousarray(rows.T), (True, bool((leak != DECAY_UNIT).any()))
 
 
 @lru_cache(maxsize=2)  # a graph is often run again: on the next samples, with another number of threads

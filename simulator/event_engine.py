@@ -227,9 +227,9 @@ def _list(cell: Cell, dense: Array) -> tuple[Array, Array, Array]:
 def _integrate(cell: Cell, first: int, last: int) -> Array:
     """(n_samples, n_block, n_neurons) what neurons that do not spike show; empties their currents."""
     p, slots = cell.plan, np.arange(first, last) % cell.current.shape[1]
+    if p.neuron is not None:  # a readout with a membrane
+        return p.integrate(cell.current, first, last - first, cell.v, cell.u)
     arrived = cell.current[:, slots]
     cell.current[:, slots] = 0
-    if p.neuron is not None:  # a readout with a membrane
-        return p.integrate(arrived, cell.v, cell.u)
     seen: Array = arrived + p.bias
     return np.maximum(seen, 0) if p.kind == "relu" else seen

@@ -25,6 +25,9 @@ from .activity import Layer
 from .buffers import Spares
 from .kernels import (
     LANES,
+    STEPS,
+    advance,
+    list_flags,
     multiply_convolution,
     narrow_targets,
     push_convolution,
@@ -197,18 +200,34 @@ class PopulationPlan:
         self, current: Array, first_step: int, n_block: int, v: Array, u: Array, ids: Array, starts: Array
     ) -> None:
         """Advance the neurons by a block of steps and list their spikes."""
-        kernel: Any = update_integer if self.integer else update_float
-        kernel(current, first_step, n_block, v, u, *self.coefficients, ids, starts)
+        kernel: Any = advance
+        if self._is_fused:
+            fire_at, drop, leak, _, bias, keep, *_ = self.coefficients
+            kernel = update_integer if self.integer else update_float
+            kernel(current, first_step, n_block, v, fire_at, drop, leak, bias, keep, ids, starts)
+            return
+        fired, nothing = np.empty(v.shape, np.uint8), np.empty((len(v), 0, 0), self.number)
+        for step in range(0, n_block, STEPS):
+            n_steps = min(STEPS, n_block - step)
+            kernel(current, first_step + step, n_steps, v, u, *self.coefficients, fired, nothing)
+            list_flags(fired, step, n_steps, ids, starts)
 
-    def integrate(self, current: Array, v: Array, u: Array) -> Array:
-        """(n, n_block, n_neurons) membranes of a readout, which never spikes: `update` with nothing to fire at."""
-        n, n_block, _ = current.shape
-        seen = np.empty_like(current)
-        ids = np.empty((n, self.n_neurons + LANES), np.int32)
-        starts = np.empty((n, 2), np.int64)
-        for step in range(n_block):
-            self.update(np.ascontiguousarray(current[:, step : step + 1]), 0, 1, v, u, ids, starts)
-            seen[:, step] = v
+    @cached_property
+    def _is_fused(self) -> bool:
+        """True for integrate-and-fire neurons that are alike, as many as fill vectors."""
+        fire_at, *_, late, has_current, _, reset_delay = self.coefficients
+        return not (has_current or late or reset_delay) and len(fire_at) * LANES <= max(self.n_neurons, LANES)
+
+    def integrate(self, current: Array, first_step: int, n_block: int, v: Array, u: Array) -> Array:
+        """(n, n_block, n_neurons) membranes of a readout, which never spikes; empties the slots that it reads."""
+        kernel: Any = advance
+        fired = np.empty(v.shape, np.uint8)
+        seen = np.empty((len(v), n_block, self.n_neurons), self.number)
+        for step in range(0, n_block, STEPS):
+            n_steps = min(STEPS, n_block - step)
+            shown = np.empty((len(v), n_steps, self.n_neurons), self.number)
+            kernel(current, first_step + step, n_steps, v, u, *self.coefficients, fired, shown)
+            seen[:, step : step + n_steps] = shown
         return seen
 
 
@@ -357,7 +376,7 @@ def _row(counts: EventCounts) -> Array:
 
 
 def _coefficients(p: Population, n: Neuron, bias: Array, integer: bool) -> tuple[Any, ...]:
-    """(fire_at, drop, leak, decay, bias, bias_to_membrane, keep, has_current, voltage_first, reset_delay)."""
+    """(fire_at, drop, leak, decay, bias, keep, late, has_current, voltage_first, reset_delay): see `advance`."""
     number = np.int32 if integer else np.float32
     threshold, leak, decay = _by_group(p, [n.threshold, n.leak, n.current_decay], number)
     if integer:
@@ -369,19 +388,9 @@ def _coefficients(p: Population, n: Neuron, bias: Array, integer: bool) -> tuple
         fire_at = np.full_like(threshold, np.iinfo(np.int32).max if integer else np.inf)
     drop = threshold if n.reset == "subtract" else np.zeros_like(threshold)
     keep = number(KEEP[n.reset])
-    to_membrane = n.bias_target == "membrane"
-    return (
-        fire_at,
-        drop,
-        leak,
-        decay,
-        bias,
-        to_membrane,
-        keep,
-        n.has_current,
-        n.update_order == "voltage-first",
-        n.reset_delay,
-    )
+    late = n.bias_target == "membrane" and bool(bias.any())
+    options = (late, n.has_current, n.update_order == "voltage-first", n.reset_delay)
+    return (fire_at, drop, leak, decay, bias, keep, *options)
 
 
 def _by_group(p: Population, arrays: list[Array], number: type) -> list[Array]:

@@ -13,10 +13,13 @@ from .events import bill as bill
 from .events import count_spikes as count_spikes
 from .events import count_visits as count_visits
 from .events import list_events as list_events
+from .events import list_flags as list_flags
 from .events import list_spikes as list_spikes
 from .events import spread_events as spread_events
 from .flags import raise_flag as raise_flag
 from .flags import watch as watch
+from .general_neurons import STEPS as STEPS
+from .general_neurons import advance as advance
 from .neurons import LANES as LANES
 from .neurons import update_float as update_float
 from .neurons import update_integer as update_integer

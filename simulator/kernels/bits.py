@@ -182,18 +182,17 @@ def _make_fire(constant, wraps, leaks=False):
 
     sums: current, from `offset` on: lanes (byte, step), or (byte) if it is constant. v: from `at` on, no narrower
     than sums; it is `start` if these are the first steps. out: from `out_at` on, a byte each, of which bit t says
-    that it fired in step t, if steps has bit t. bias, late, fire_at, drop, keep, leak: of v's type; of whole numbers
-    leak and keep are masks, 0 or -1, of floats factors. wraps: as Loihi does it: v, drop, fire_at and biases are in
-    1/64 unit, current + bias wraps into (-2^23, 2^23], and v, to which `late` is added then, is clipped to
-    +-(2^23 - 1). 32 bits hold all that 24 can become in a step. leaks, which wraps, too: leak is in 1/4096, and what is
-    left is truncated toward zero; with AVX-512 that takes fewer instructions in float32, which hold 24 bits. What wraps
-    and does not leak keeps all.
+    that it fired in step t, if steps has bit t. bias, fire_at, drop, keep, leak: of v's type; of whole numbers leak and
+    keep are masks, 0 or -1, of floats factors. wraps: as Loihi does it: v, drop, fire_at and bias are in 1/64 unit,
+    current + bias wraps into (-2^23, 2^23], and v is clipped to +-(2^23 - 1). 32 bits hold all that 24 can become in a
+    step. leaks, which wraps, too: leak is in 1/4096, and what is left is truncated toward zero; with AVX-512 that takes
+    fewer instructions in float32, which hold 24 bits. What wraps and does not leak keeps all.
     """
 
     @intrinsic
-    def fire(typingctx, sums, offset, v, at, first, out, out_at, steps, start, bias, late, fire_at, drop, keep, leak):
+    def fire(typingctx, sums, offset, v, at, first, out, out_at, steps, start, bias, fire_at, drop, keep, leak):
         i64, n = types.int64, v.dtype
-        signature = types.void(sums, i64, v, i64, types.boolean, out, i64, types.uint8, n, n, n, n, n, n, n)
+        signature = types.void(sums, i64, v, i64, types.boolean, out, i64, types.uint8, n, n, n, n, n, n)
 
         def codegen(context, builder, signature, args):
             given, number = signature.args[0].dtype, signature.args[2].dtype
@@ -208,21 +207,19 @@ def _make_fire(constant, wraps, leaks=False):
                 currents = _load_by_step(builder, sums, vector, given.bitwidth // 8)
             v = _at(builder, _data(context, builder, signature, args, 2), args[3], wide)
             out = _at(builder, _data(context, builder, signature, args, 5), args[6], flags)
-            start, bias, late, fire_at, drop, keep, leak = (_splat(builder, a, wide) for a in args[8:])
+            start, bias, fire_at, drop, keep, leak = (_splat(builder, a, wide) for a in args[8:])
             wrapping = wraps and number == types.int32  # no other type is run so
             x = builder.select(args[4], start, builder.load(v, align=number.bitwidth // 8))
             as_floats = wrapping and leaks and HAS_AVX512
             if as_floats:
                 floats = ir.VectorType(ir.FloatType(), n_lanes)
-                x, late, fire_at, drop = (builder.sitofp(a, floats) for a in (x, late, fire_at, drop))
+                x, fire_at, drop = (builder.sitofp(a, floats) for a in (x, fire_at, drop))
                 leak = builder.fmul(builder.sitofp(leak, floats), ir.Constant(floats, [1 / 4096] * n_lanes))
             is_float = as_floats or isinstance(number, types.Float)
             add, subtract, reaches = _arithmetic(builder, is_float)
             if wrapping:
-                one, eight, fourteen = (ir.Constant(wide, [n] * n_lanes) for n in (1, 8, 14))
-                # 1 less of the current, which `late` has more, wraps into [-2^23, 2^23) where it leaves 32 bits.
-                less = builder.shl(builder.sub(bias, one), eight)
-                late = add(late, ir.Constant(late.type, [1.0 if as_floats else 1] * n_lanes))
+                eight, fourteen = (ir.Constant(wide, [n] * n_lanes) for n in (8, 14))
+                less = builder.shl(builder.neg(bias), eight)
                 top = (1 << 23) - 1
                 highest, lowest = (ir.Constant(x.type, [float(n) if as_floats else n] * n_lanes) for n in (top, -top))
             seen = ir.Constant(flags, None)
@@ -230,14 +227,14 @@ def _make_fire(constant, wraps, leaks=False):
                 if given.bitwidth < number.bitwidth:
                     current = builder.sext(current, wide)
                 if wrapping:
-                    current = builder.add(builder.shl(current, fourteen), less)  # times 256
+                    # What arrives, negated and times 256, wraps into [-2^23, 2^23) where it leaves 32 bits.
+                    arrives = builder.sub(less, builder.shl(current, fourteen))
                     if as_floats:
-                        left, part = _decayed_floats(builder, x, leak), ir.Constant(floats, [1 / 256] * n_lanes)
-                        x = _call(builder, f"llvm.fma.v{n_lanes}f32", builder.sitofp(current, floats), part, left)
+                        left, part = _decayed_floats(builder, x, leak), ir.Constant(floats, [-1 / 256] * n_lanes)
+                        x = _call(builder, f"llvm.fma.v{n_lanes}f32", builder.sitofp(arrives, floats), part, left)
                     else:
                         left = _decayed(builder, x, leak) if leaks else x
-                        x = add(left, builder.ashr(current, eight))
-                    x = add(x, late)
+                        x = subtract(left, builder.ashr(arrives, eight))
                     x = builder.select(reaches(x, highest), highest, x)
                     x = builder.select(reaches(lowest, x), lowest, x)
                 elif is_float:
@@ -267,6 +264,28 @@ _fire_wrapping, _fire_constant_wrapping = _make_fire(False, True), _make_fire(Tr
 _fire_leaking, _fire_constant_leaking = _make_fire(False, True, True), _make_fire(True, True, True)
 
 
+@intrinsic
+def _split_steps(typingctx, sums, offset, rows, at):
+    """rows[t, at ...] = a vector of sums, from `offset` on, of lanes (byte, step): of its bytes those of step t."""
+    signature = types.void(sums, types.int64, rows, types.int64)
+
+    def codegen(context, builder, signature, args):
+        given, number = signature.args[0].dtype, signature.args[2].dtype
+        n_lanes = VECTOR_BITS // given.bitwidth
+        vector = ir.VectorType(context.get_value_type(given), n_lanes)
+        wide = ir.VectorType(context.get_value_type(number), n_lanes)
+        whole = context.make_array(signature.args[2])(context, builder, args[2])
+        width = builder.extract_value(whole.shape, 1)
+        sums = _at(builder, _data(context, builder, signature, args, 0), args[1], vector)
+        for t, current in enumerate(_load_by_step(builder, sums, vector, given.bitwidth // 8)):
+            place = builder.add(args[3], builder.mul(width, ir.Constant(_I64, t)))
+            current = builder.sext(current, wide) if given.bitwidth < number.bitwidth else current
+            builder.store(current, _at(builder, whole.data, place, wide), align=number.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def plain_pull(sums, memory, base, pitch, scale, places, weights, first, last, n_rows, n_bytes):
     """What the pull intrinsics do to bytes, one lane after the other. n_bytes: in a row of the tile."""
@@ -289,7 +308,7 @@ def plain_multiply(sums, numbers, base, pitch, scale, places, weights, first, la
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def plain_fire(sums, constant, wraps, leaks, v, fired, bias, late, fire_at, drop, keep, leak):
+def plain_fire(sums, constant, wraps, leaks, v, fired, bias, fire_at, drop, keep, leak):
     """What the fire intrinsics do to whole numbers, one lane after the other."""
     top = (1 << 23) - 1
     for i in range(v.size):
@@ -302,7 +321,7 @@ def plain_fire(sums, constant, wraps, leaks, v, fired, bias, late, fire_at, drop
                 if leaks:
                     left = (abs(np.int64(v[i])) * leak) >> 12
                     left = left if v[i] >= 0 else -left
-                x = min(max(left + current + late, -top), top)
+                x = min(max(left + current, -top), top)
             else:
                 x = (v[i] & leak) + (current + bias)
             if x >= fire_at:
@@ -391,8 +410,8 @@ def pull_and_fire(
     height, width: of a channel, in bytes. channels (2,): first and end. at_once: channels of one tile each that are
     alike, and that lie side by side in the registers in which they fire. n_steps: of which sums are different, 8, or
     1 if they are constant. out: first byte of the population's own. biases: (n_channels, n_bytes of a channel) or
-    (n_channels, 0), on top of the channel's. neuron (n_channels, 7): membrane at the start, bias, late bias, fire_at,
-    drop, keep, leak; wraps, leaks: see `_make_fire`. state: (n_bytes of the population,) membranes, read unless these
+    (n_channels, 0), on top of the channel's. neuron (n_channels, 6): membrane at the start, bias, fire_at, drop, keep,
+    leak; wraps, leaks: see `_make_fire`. state: (n_bytes of the population,) membranes, read unless these
     are the `first` steps and written unless they are the `last`. steps: byte with the bits of steps that there are.
     sums, v, fired: scratch of a tile.
     """
@@ -402,9 +421,8 @@ def pull_and_fire(
         tile = (tile[0], 1, at_once * width)
     in_tile = tile[1] * tile[2]
     for o in range(channels[0], channels[1], at_once):
-        start, bias, late = number(neuron[o, 0]), number(neuron[o, 1]), number(neuron[o, 2])
-        fire_at, drop = number(neuron[o, 3]), number(neuron[o, 4])
-        keep, leak = number(neuron[o, 5]), number(neuron[o, 6])
+        start, bias, fire_at = number(neuron[o, 0]), number(neuron[o, 1]), number(neuron[o, 2])
+        drop, keep, leak = number(neuron[o, 3]), number(neuron[o, 4]), number(neuron[o, 5])
         n_here = min(at_once, channels[1] - o)
         for y in range(0, height, tile[1]):
             for x in range(0, width, tile[2]):
@@ -425,28 +443,24 @@ def pull_and_fire(
                     j, to = np.int64(k), np.int64(place + k if direct else k)
                     if n_steps == 1 and leaks:
                         _fire_constant_leaking(
-                            sums, j, v, j, begins, target, to, steps, start, bias, late, fire_at, drop, keep, leak
+                            sums, j, v, j, begins, target, to, steps, start, bias, fire_at, drop, keep, leak
                         )
                     elif n_steps == 1 and wraps:
                         _fire_constant_wrapping(
-                            sums, j, v, j, begins, target, to, steps, start, bias, late, fire_at, drop, keep, leak
+                            sums, j, v, j, begins, target, to, steps, start, bias, fire_at, drop, keep, leak
                         )
                     elif n_steps == 1:
-                        _fire_constant(
-                            sums, j, v, j, begins, target, to, steps, start, bias, late, fire_at, drop, keep, leak
-                        )
+                        _fire_constant(sums, j, v, j, begins, target, to, steps, start, bias, fire_at, drop, keep, leak)
                     elif leaks:
                         _fire_leaking(
-                            sums, j * 8, v, j, begins, target, to, steps, start, bias, late, fire_at, drop, keep, leak
+                            sums, j * 8, v, j, begins, target, to, steps, start, bias, fire_at, drop, keep, leak
                         )
                     elif wraps:
                         _fire_wrapping(
-                            sums, j * 8, v, j, begins, target, to, steps, start, bias, late, fire_at, drop, keep, leak
+                            sums, j * 8, v, j, begins, target, to, steps, start, bias, fire_at, drop, keep, leak
                         )
                     else:
-                        _fire(
-                            sums, j * 8, v, j, begins, target, to, steps, start, bias, late, fire_at, drop, keep, leak
-                        )
+                        _fire(sums, j * 8, v, j, begins, target, to, steps, start, bias, fire_at, drop, keep, leak)
                 if not last:
                     _write_rows(v, state, tile, n_rows, n_bytes, at, width)
                 if not direct:
@@ -454,8 +468,28 @@ def pull_and_fire(
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def pull_currents(scale, height, width, channels, tile, spikes, numbers, n_steps, sums, currents):
+    """The sums for neurons of any kind, as rows: currents (8, n_bytes of these channels)."""
+    n_lanes = sums.size // 32  # of a vector
+    for o in range(channels[0], channels[1]):
+        for y in range(0, height, tile[1]):
+            for x in range(0, width, tile[2]):
+                n_rows, n_bytes = min(tile[1], height - y), min(tile[2], width - x)
+                at = ((o - channels[0]) * height + y) * width + x
+                _sum_up(sums, scale, tile[0], o, y, x, spikes, numbers, n_steps)
+                whole = n_bytes - n_bytes % n_lanes if n_steps == 8 else 0
+                for r in range(n_rows):
+                    place, first = at + r * width, r * tile[2]
+                    for i in range(0, whole, n_lanes):
+                        _split_steps(sums, np.int64((first + i) * 8), currents, np.int64(place + i))
+                    for t in range(8):
+                        for i in range(whole, n_bytes):
+                            currents[t, place + i] = sums[(first + i) * n_steps + (t if n_steps == 8 else 0)]
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def pull_numbers(scale, height, width, channels, tile, spikes, numbers, n_steps, bias, biases, sums, shown):
-    """The sums themselves: of a join, of a readout, or for neurons of another kind.
+    """The sums themselves, of a join or of a readout.
 
     bias: (n_channels,). biases, n_steps: as in pull_and_fire. shown: (n_bytes of these channels, 8).
     """

@@ -27,11 +27,11 @@ def list_events(dense, ids, values, starts):
 
 
 @intrinsic
-def _list_16(typingctx, spikes, i, ids, k):
-    """List those of the 16 bytes from spikes[i] on that are not 0, as i + 0 ... 15, from ids[k] on, where 16 must have
-    room. Returns the new k.
+def _list_16(typingctx, flags, mask, i, ids, k):
+    """List those of the 16 bytes from flags[i] on that have a bit of `mask`, as i + 0 ... 15, from ids[k] on, where 16
+    must have room. Returns the new k.
     """
-    signature = types.int64(spikes, types.int64, ids, types.int64)
+    signature = types.int64(flags, types.uint8, types.int64, ids, types.int64)
 
     def codegen(context, builder, signature, args):
         lane, number = ir.IntType(8), ir.IntType(32)
@@ -41,41 +41,65 @@ def _list_16(typingctx, spikes, i, ids, k):
             data = context.make_array(signature.args[position])(context, builder, args[position]).data
             return builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())
 
-        found = builder.icmp_unsigned("!=", builder.load(place(0, args[1], bytes_), align=1), ir.Constant(bytes_, None))
-        first = builder.insert_element(
-            ir.Constant(as_ids, ir.Undefined), builder.trunc(args[1], number), ir.Constant(number, 0)
-        )
-        first = builder.shuffle_vector(first, ir.Constant(as_ids, ir.Undefined), ir.Constant(as_ids, [0] * LANES))
+        def splat(value, vector):
+            empty, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(as_ids, [0] * LANES)
+            return builder.shuffle_vector(builder.insert_element(empty, value, ir.Constant(number, 0)), empty, zeros)
+
+        bits = builder.and_(builder.load(place(0, args[2], bytes_), align=1), splat(args[1], bytes_))
+        found = builder.icmp_unsigned("!=", bits, ir.Constant(bytes_, None))
+        first = splat(builder.trunc(args[2], number), as_ids)
         numbered = builder.add(first, ir.Constant(as_ids, list(range(LANES))))
         name = "llvm.experimental.vector.compress.v16i32"
         kind = ir.FunctionType(as_ids, [as_ids, masks, as_ids])
         compress = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
         packed = builder.call(compress, [numbered, found, ir.Constant(as_ids, ir.Undefined)])
-        builder.store(packed, place(2, args[3], as_ids), align=4)
+        builder.store(packed, place(3, args[4], as_ids), align=4)
         n_found = builder.ctpop(builder.bitcast(found, ir.IntType(LANES)))
-        return builder.add(args[3], builder.zext(n_found, ir.IntType(64)))
+        return builder.add(args[4], builder.zext(n_found, ir.IntType(64)))
 
     return signature, codegen
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def _list_row(flags, mask, ids, k):
+    """List the neurons whose flags have a bit of `mask`, from ids[k] on: 16 at a time, with no branch on what fires.
+    Returns the new k.
+    """
+    i = np.int64(0)
+    while i + LANES <= flags.size and k + LANES <= ids.size:
+        k = _list_16(flags, mask, i, ids, k)
+        i += LANES
+    while i < flags.size:
+        if flags[i] & mask:
+            ids[k] = i
+            k += 1
+        i += 1
+    return k
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def list_spikes(spikes, ids, starts):
-    """As list_events for spikes, uint8: 16 at a time, with no branch on what fires."""
-    n_samples, n_block, n_neurons = spikes.shape
+    """As list_events for spikes, uint8."""
+    n_samples, n_block, _ = spikes.shape
     for b in range(n_samples):
         k = np.int64(0)
         starts[b, 0] = 0
         for step in range(n_block):
-            row, i = spikes[b, step], np.int64(0)
-            while i + LANES <= n_neurons and k + LANES <= ids.shape[1]:
-                k = _list_16(row, i, ids[b], k)
-                i += LANES
-            while i < n_neurons:
-                if row[i] != 0:
-                    ids[b, k] = i
-                    k += 1
-                i += 1
+            k = _list_row(spikes[b, step], np.uint8(255), ids[b], k)
             starts[b, step + 1] = k
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def list_flags(fired, first, n_steps, ids, starts):
+    """List the spikes of steps first ... first + n_steps - 1 behind those before. fired: (n_samples, n_neurons) bytes,
+    of which bit t says that it fired in step first + t.
+    """
+    for b in range(len(fired)):
+        k = starts[b, first] if first else np.int64(0)
+        starts[b, first] = k
+        for t in range(n_steps):
+            k = _list_row(fired[b], np.uint8(1 << t), ids[b], k)
+            starts[b, first + t + 1] = k
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")

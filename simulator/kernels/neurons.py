@@ -1,4 +1,4 @@
-"""Neuron updates: one equation, coefficients by group of neurons, spikes compacted into event lists.
+"""Integrate-and-fire neurons: coefficients by group, spikes compacted into event lists. general_neurons.py has others.
 
 A comparison with > arrives as >= with the next larger threshold, so there is one comparison. A reset arrives as
 `keep` and `drop`: v -> keep * v - drop, that is (1, threshold) to subtract, (0, 0) to zero, (1, 0) for none.
@@ -56,7 +56,7 @@ def _list(builder, fired, id_of_first, ids, k):
 class _Floats:
     """v <- leak * v + (current + bias), as vectors. leaks: see `_make_fire`."""
 
-    def __init__(self, builder, leaks, late, fire_at, drop, leak):
+    def __init__(self, builder, leaks, fire_at, drop, leak):
         self.builder, self.leaks, self.fire_at, self.drop, self.leak = builder, leaks, fire_at, drop, leak
 
     def enter(self, v):
@@ -86,10 +86,10 @@ class _Floats:
 
 
 class _Integers:
-    """Loihi's arithmetic in 32 bits, see `update_integer`. leaks, late: see `_make_fire`."""
+    """Loihi's arithmetic in 32 bits, see `update_integer`. leaks: see `_make_fire`."""
 
-    def __init__(self, builder, leaks, late, fire_at, drop, leak):
-        self.builder, self.leaks, self.late = builder, leaks, late
+    def __init__(self, builder, leaks, fire_at, drop, leak):
+        self.builder, self.leaks = builder, leaks
         self.fire_at, self.drop, self.leak, self.whole_threshold = fire_at, drop, leak, fire_at
 
     def enter(self, v):
@@ -99,18 +99,14 @@ class _Integers:
         return v
 
     def prepare(self, bias):
-        """A bias of the current, negated; or one of the membrane, in 1/64 unit."""
+        """A bias, negated."""
         b = self.builder
-        if self.late:
-            return b.shl(bias, _of(bias.type, 6))
         # Negated with 0, it would be added first, and the sum negated in each step: no threshold is -2^31.
         return b.select(b.icmp_signed("!=", self.whole_threshold, _of(bias.type, -(1 << 31))), b.neg(bias), bias)
 
     def advance(self, v, current, bias):
         b, less = self.builder, self.less(current, bias)
         x = b.sub(self.decayed(v) if self.leaks else v, b.ashr(less, _of(less.type, 8)))
-        if self.late:
-            x = b.add(x, bias)
         top, lowest = (_of(x.type, sign * ((1 << 23) - 1)) for sign in (1, -1))
         x = b.select(b.icmp_signed(">", x, top), top, x)
         return b.select(b.icmp_signed("<", x, lowest), lowest, x)
@@ -118,7 +114,7 @@ class _Integers:
     def less(self, current, bias):
         """What arrives, negated, times 256: it wraps into [-2^23, 2^23) where it leaves 32 bits."""
         b = self.builder
-        negated = b.sub(_of(current.type, 0) if self.late else bias, current)
+        negated = b.sub(bias, current)
         return b.shl(negated, _of(negated.type, 14))
 
     def decayed(self, v):
@@ -140,8 +136,8 @@ class _Integers:
 class _IntegersAsFloats(_Integers):
     """The same with AVX-512: membranes of 24 bits are floats, which are truncated in two instructions."""
 
-    def __init__(self, builder, leaks, late, fire_at, drop, leak):
-        super().__init__(builder, leaks, late, fire_at, drop, leak)
+    def __init__(self, builder, leaks, fire_at, drop, leak):
+        super().__init__(builder, leaks, fire_at, drop, leak)
         self.floats = ir.VectorType(ir.FloatType(), LANES)
         self.fire_at, self.drop, part = (builder.sitofp(x, self.floats) for x in (fire_at, drop, leak))
         self.part = builder.fmul(part, _of(self.floats, 1 / 4096))
@@ -152,15 +148,9 @@ class _IntegersAsFloats(_Integers):
     def leave(self, v):
         return self.builder.fptosi(v, self.leak.type)
 
-    def prepare(self, bias):
-        bias = super().prepare(bias)
-        return self.builder.sitofp(bias, self.floats) if self.late else bias
-
     def advance(self, v, current, bias):
         b, less = self.builder, self.builder.sitofp(self.less(current, bias), self.floats)
         x = _call(b, "llvm.fma.v16f32", less, _of(self.floats, -1 / 256), self.decayed(v) if self.leaks else v)
-        if self.late:
-            x = b.fadd(x, bias)
         # Of the magnitudes the smaller, with the sign of x.
         top, clip = _of(self.floats, float((1 << 23) - 1)), ir.Constant(_I32, 0b0010)
         everywhere = ir.Constant(ir.IntType(LANES), -1)
@@ -179,13 +169,12 @@ class _IntegersAsFloats(_Integers):
         return self.builder.fsub(v, self.drop)
 
 
-def _make_fire(leaks, late=False):
+def _make_fire(leaks):
     """All steps of a block of the integrate-and-fire neurons begin ... end - 1, whole vectors of them: their membranes
     stay in registers meanwhile. Empties their currents.
 
     Floats: v <- leak * v + (current + bias); where v >= fire_at: v <- v - drop, or 0 unless keep. int32: see
-    update_integer, where late says that a bias is for the membrane. If not leaks, leak is 1, or 4096 in integers'
-    1/4096.
+    update_integer. If not leaks, leak is 1, or 4096 in integers' 1/4096.
     current: (ring, n_neurons), of which slot is read first. The ids of those that fire in a step are written to ids
     from ends[step] on, where 16 must have room, and ends[step] is moved behind them.
     """
@@ -204,7 +193,7 @@ def _make_fire(leaks, late=False):
             ring, n_neurons = cgutils.unpack_tuple(builder, now.shape)
             first_slot, n_block, begin, end = args[1], args[2], args[5], args[6]
             arithmetic = _Floats if isinstance(number, types.Float) else _IntegersAsFloats if HAS_AVX512 else _Integers
-            neuron = arithmetic(builder, leaks, late, *(_splat(builder, a) for a in args[9:12]))
+            neuron = arithmetic(builder, leaks, *(_splat(builder, a) for a in args[9:12]))
             vector = ir.VectorType(context.get_value_type(number), LANES)
             worked_on = neuron.fire_at.type
             membranes = [cgutils.alloca_once(builder, worked_on) for _ in range(ABREAST)]
@@ -270,21 +259,7 @@ def _make_fire(leaks, late=False):
     return fire
 
 
-_fire, _fire_leaking, _fire_late = _make_fire(False), _make_fire(True), _make_fire(True, late=True)
-
-
-@intrinsic
-def _list_16(typingctx, fired, i, id_of_first, ids, k):
-    """List those of 16 neurons whose flags, bytes of 0 or 1 from `i` on, say that they fired. Returns the new k."""
-    signature = types.int64(fired, types.int64, types.int64, ids, types.int64)
-
-    def codegen(context, builder, signature, args):
-        flags, ids = (context.make_array(signature.args[n])(context, builder, args[n]).data for n in (0, 3))
-        vector = ir.VectorType(ir.IntType(8), LANES)
-        flags = builder.load(builder.bitcast(builder.gep(flags, [args[1]]), vector.as_pointer()), align=1)
-        return _list(builder, builder.icmp_signed("!=", flags, ir.Constant(vector, None)), args[2], ids, args[4])
-
-    return signature, codegen
+_fire, _fire_leaking = _make_fire(False), _make_fire(True)
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
@@ -304,25 +279,17 @@ def plain_fire_float(current, slot, n_block, bias, v, first, end, ids, ends, fir
         ends[step] = k
 
 
-@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", inline="always")
-def _truncated(x, part):
-    """What is left of a 24-bit state: part / 4096 of it, truncated toward zero."""
-    magnitude = (abs(np.int64(x)) * part) >> 12
-    return magnitude if x >= 0 else -magnitude
-
-
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def plain_fire_integer(current, slot, n_block, bias, v, first, end, ids, ends, fire_at, drop, leak, keep, late):
+def plain_fire_integer(current, slot, n_block, bias, v, first, end, ids, ends, fire_at, drop, leak, keep):
     """What the intrinsics do to int32, for neurons first ... end - 1, one after the other."""
     ring, top, mask = len(current), np.int64((1 << 23) - 1), np.int64((1 << 24) - 1)
     for step in range(n_block):
         now, k = current[(slot + step) % ring], ends[step]
         for i in range(first, end):
-            shift = np.int64(bias[i]) << 6
-            scaled = (np.int64(now[i]) << 6) + (0 if late else shift)
-            new = ((scaled + top) & mask) - top
+            scaled = (np.int64(now[i]) + np.int64(bias[i])) << 6
             now[i] = 0
-            x = _truncated(v[i], leak) + new + (shift if late else 0)
+            left = (abs(np.int64(v[i])) * leak) >> 12
+            x = (left if v[i] >= 0 else -left) + (((scaled + top) & mask) - top)
             x = min(max(x, -top), top)
             if x >= fire_at:
                 x = (x if keep else 0) - drop
@@ -359,183 +326,51 @@ def _close_ranks(ids, room, ends, starts):
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def _list_fired(fired, id_of_first, ids, k):
-    """Write the ids of those neurons that fired, by 0 or 1, to ids from k on. Returns the new k."""
-    whole = fired.size // LANES * LANES
-    for i in range(0, whole, LANES):
-        k = _list_16(fired, np.int64(i), np.int64(id_of_first + i), ids, k)
-    for i in range(whole, fired.size):
-        if fired[i]:
-            ids[k] = id_of_first + i
-            k += 1
-    return k
-
-
-@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def update_float(
-    current,
-    first_step,
-    n_block,
-    v,
-    u,
-    fire_at,
-    drop,
-    leak,
-    decay,
-    bias,
-    bias_to_membrane,
-    keep,
-    has_current,
-    voltage_first,
-    reset_delay,
-    ids,
-    starts,
-):
+def update_float(current, first_step, n_block, v, fire_at, drop, leak, bias, keep, ids, starts):
     """Update n_block steps of float32 neurons and list their spikes; empties the slots of `current` that it reads.
 
-    v, u: (n_samples, n_neurons), u is empty without synaptic current. fire_at, drop, leak, decay: (n_groups,).
-    bias: (n_neurons,). ids: with room for 16 more than can fire.
+    v: (n_samples, n_neurons). fire_at, drop, leak: (n_groups,). bias: (n_neurons,). keep: see above. ids: with room for
+    16 more than can fire.
     """
     n_samples, ring, n_neurons = current.shape
-    n_groups = fire_at.size
-    size = n_neurons // n_groups
-    if not has_current and not reset_delay:
-        ends, slot = np.empty(n_block, np.int64), first_step % ring
-        keeps = bool(keep)
-        for b in range(n_samples):
-            ends[:] = n_neurons * np.arange(n_block)
-            for g in range(n_groups):
-                at, lost, left = fire_at[g], drop[g], leak[g]
-                first, end = np.int64(g * size), np.int64((g + 1) * size)
-                whole = np.int64(end - size % LANES)
-                where, to = (current[b], slot, n_block, bias, v[b]), (ids[b], ends)
-                if left == 1:
-                    _fire(*where, first, whole, *to, at, lost, left, keeps)
-                else:
-                    _fire_leaking(*where, first, whole, *to, at, lost, left, keeps)
-                if whole < end:
-                    plain_fire_float(*where, whole, end, *to, at, lost, left, keeps)
-            _close_ranks(ids[b], n_neurons, ends, starts[b])
-        return
-    fired = np.empty(size, np.uint8)
+    size, slot = n_neurons // fire_at.size, first_step % ring
+    ends, keeps = np.empty(n_block, np.int64), bool(keep)
     for b in range(n_samples):
-        k = np.int64(0)
-        starts[b, 0] = 0
-        for step in range(n_block):
-            now = current[b, (first_step + step) % ring]
-            for g in range(n_groups):
-                part = slice(g * size, (g + 1) * size)
-                i_now, i_bias, i_v = now[part], bias[part], v[b, part]
-                at, lost, keeps, decays = fire_at[g], drop[g], leak[g], decay[g]
-                i_u, flags = u[b, part] if has_current else i_v, fired[:size]
-                for i in range(size):  # no branch on what fires: Numba makes vectors of it
-                    drive = i_now[i]
-                    i_now[i] = 0
-                    if not bias_to_membrane:
-                        drive += i_bias[i]
-                    if has_current:
-                        old = i_u[i]
-                        new = decays * old + drive
-                        i_u[i] = new
-                        drive = old if voltage_first else new
-                    before = i_v[i]
-                    x = keeps * before + drive
-                    if bias_to_membrane:
-                        x += i_bias[i]
-                    if reset_delay:
-                        x = keep * x - lost if before >= at else x
-                    fires = x >= at
-                    if not reset_delay:
-                        x = keep * x - lost if fires else x
-                    flags[i] = fires
-                    i_v[i] = x
-                k = _list_fired(flags, g * size, ids[b], k)
-            starts[b, step + 1] = k
+        ends[:] = n_neurons * np.arange(n_block)
+        for g in range(fire_at.size):
+            at, lost, left = fire_at[g], drop[g], leak[g]
+            first, end = np.int64(g * size), np.int64((g + 1) * size)
+            whole = np.int64(end - size % LANES)
+            where, to = (current[b], slot, n_block, bias, v[b]), (ids[b], ends)
+            if left == 1:
+                _fire(*where, first, whole, *to, at, lost, left, keeps)
+            else:
+                _fire_leaking(*where, first, whole, *to, at, lost, left, keeps)
+            if whole < end:
+                plain_fire_float(*where, whole, end, *to, at, lost, left, keeps)
+        _close_ranks(ids[b], n_neurons, ends, starts[b])
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def update_integer(
-    current,
-    first_step,
-    n_block,
-    v,
-    u,
-    fire_at,
-    drop,
-    leak,
-    decay,
-    bias,
-    bias_to_membrane,
-    keep,
-    has_current,
-    voltage_first,
-    reset_delay,
-    ids,
-    starts,
-):
-    """As update_float in Loihi's integers: state in 1/64 unit, decays in 1/4096 truncated toward zero, u wraps into
-    (-2^23, 2^23], v is clipped to +-(2^23 - 1). v, u: int32; fire_at, drop: already in 1/64 unit.
+def update_integer(current, first_step, n_block, v, fire_at, drop, leak, bias, keep, ids, starts):
+    """As update_float in Loihi's integers: what arrives wraps into (-2^23, 2^23], leaks are in 1/4096 truncated toward
+    zero, v, in 1/64 unit, is clipped to +-(2^23 - 1). v: int32, which hold all that 24 bits can become in a step;
+    fire_at, drop: already in 1/64 unit.
     """
     n_samples, ring, n_neurons = current.shape
-    n_groups = fire_at.size
-    size = n_neurons // n_groups
-    if not has_current and not reset_delay:  # 32 bits hold all that 24 can become in a step
-        ends, slot = np.empty(n_block, np.int64), first_step % ring
-        keeps, late = bool(keep), bool(bias_to_membrane)
-        for b in range(n_samples):
-            ends[:] = n_neurons * np.arange(n_block)
-            for g in range(n_groups):
-                at, lost, left = fire_at[g], drop[g], leak[g]
-                first, end = np.int64(g * size), np.int64((g + 1) * size)
-                whole = np.int64(end - size % LANES)
-                where, to = (current[b], slot, n_block, bias, v[b]), (ids[b], ends)
-                if late:
-                    _fire_late(*where, first, whole, *to, at, lost, left, keeps)
-                elif left == 4096:
-                    _fire(*where, first, whole, *to, at, lost, left, keeps)
-                else:
-                    _fire_leaking(*where, first, whole, *to, at, lost, left, keeps)
-                if whole < end:
-                    plain_fire_integer(*where, whole, end, *to, at, lost, left, keeps, late)
-            _close_ranks(ids[b], n_neurons, ends, starts[b])
-        return
-    limit, mask = np.int64(1 << 23), np.int64((1 << 24) - 1)
-    fired = np.empty(size, np.uint8)
+    size, slot = n_neurons // fire_at.size, first_step % ring
+    ends, keeps = np.empty(n_block, np.int64), bool(keep)
     for b in range(n_samples):
-        k = np.int64(0)
-        starts[b, 0] = 0
-        for step in range(n_block):
-            now = current[b, (first_step + step) % ring]
-            for g in range(n_groups):
-                part = slice(g * size, (g + 1) * size)
-                i_now, i_bias, i_v = now[part], bias[part], v[b, part]
-                at, lost = np.int64(fire_at[g]), np.int64(drop[g])
-                held, decays = np.int64(leak[g]), np.int64(decay[g])
-                i_u, flags = u[b, part] if has_current else i_v, fired[:size]
-                for i in range(size):
-                    scaled = np.int64(i_now[i]) << 6
-                    i_now[i] = 0
-                    shift = np.int64(i_bias[i]) << 6
-                    if not bias_to_membrane:
-                        scaled += shift
-                    old = np.int64(0)
-                    if has_current:
-                        old = np.int64(i_u[i])
-                        scaled += _truncated(old, decays)
-                    new = ((scaled + limit - 1) & mask) - (limit - 1)
-                    if has_current:
-                        i_u[i] = new
-                    before = np.int64(i_v[i])
-                    x = _truncated(before, held) + (old if voltage_first else new)
-                    if bias_to_membrane:
-                        x += shift
-                    x = min(max(x, 1 - limit), limit - 1)
-                    if reset_delay:
-                        x = keep * x - lost if before >= at else x
-                    fires = x >= at
-                    if not reset_delay:
-                        x = keep * x - lost if fires else x
-                    flags[i] = fires
-                    i_v[i] = x
-                k = _list_fired(flags, g * size, ids[b], k)
-            starts[b, step + 1] = k
+        ends[:] = n_neurons * np.arange(n_block)
+        for g in range(fire_at.size):
+            at, lost, left = fire_at[g], drop[g], leak[g]
+            first, end = np.int64(g * size), np.int64((g + 1) * size)
+            whole = np.int64(end - size % LANES)
+            where, to = (current[b], slot, n_block, bias, v[b]), (ids[b], ends)
+            if left == 4096:
+                _fire(*where, first, whole, *to, at, lost, left, keeps)
+            else:
+                _fire_leaking(*where, first, whole, *to, at, lost, left, keeps)
+            if whole < end:
+                plain_fire_integer(*where, whole, end, *to, at, lost, left, keeps)
+        _close_ranks(ids[b], n_neurons, ends, starts[b])

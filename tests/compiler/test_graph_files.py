@@ -1,7 +1,6 @@
 """Synaptic graphs and their files: every field comes back; whatever can be constructed is safe to run."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -31,7 +30,7 @@ from gossamer.compiler import (
     to_synaptic_graph,
 )
 from gossamer.simulator import plan, run_reference, simulate
-from gossamer.simulator.kernels import convolution, neurons, scatter
+from gossamer.simulator.kernels import convolution, events, general_neurons, neurons, scatter
 
 broad = settings(max_examples=80)
 
@@ -284,19 +283,39 @@ def checked(kernel):
     return run
 
 
-def fire(*arguments, late=False):
+def fire(*arguments):
     """What the intrinsics do, in plain Python."""
-    if arguments[0].dtype == np.float32:
-        neurons.plain_fire_float(*arguments)
-    else:
-        neurons.plain_fire_integer(*arguments, late)
+    plain = neurons.plain_fire_float if arguments[0].dtype == np.float32 else neurons.plain_fire_integer
+    plain(*arguments)
 
 
-def list_16(fired, i, id_of_first, ids, k):
+def advance(current, slot, n_steps, v, u, i, coefficients, bias, *options):
+    """What the intrinsics do, in plain Python: of neurons i ... of which each has coefficients of its own."""
+    here = slice(i, i + general_neurons.TOGETHER)
+    *options, fired, seen = options
+    keep, late, voltage_first, reset_delay = options
+    floats = v.dtype == np.float32
+    plain = general_neurons.plain_advance_float if floats else general_neurons.plain_advance_integer
+    state = current[:, here], slot, n_steps, v[here], u[here], 0, general_neurons.TOGETHER, 1
+    plain(
+        *state,
+        *coefficients,
+        bias[here],
+        keep,
+        late,
+        u.size > 0,
+        voltage_first,
+        reset_delay,
+        fired[here],
+        seen[:, here],
+    )
+
+
+def list_16(flags, mask, i, ids, k):
     """What the intrinsic does, in plain Python."""
     for lane in range(neurons.LANES):
-        if fired[i + lane]:
-            ids[k] = id_of_first + lane
+        if flags[i + lane] & mask:
+            ids[k] = i + lane
             k += 1
     return k
 
@@ -343,15 +362,16 @@ def test_whatever_graph_can_be_constructed_runs_within_its_arrays(data, network,
         for name, value in list(vars(plan).items()):
             if hasattr(value, "py_func"):
                 patch.setattr(plan, name, checked(value))
-        for module in (convolution, neurons, scatter):  # what kernels call
+        for module in (convolution, events, general_neurons, neurons, scatter):  # what kernels call
             for name, value in list(vars(module).items()):
                 if hasattr(value, "py_func"):
                     patch.setattr(module, name, value.py_func)
         patch.setattr(scatter, "_prefetch", lambda array, i: None)  # may look past the end
         patch.setattr(neurons, "_fire", fire)
         patch.setattr(neurons, "_fire_leaking", fire)
-        patch.setattr(neurons, "_fire_late", partial(fire, late=True))
-        patch.setattr(neurons, "_list_16", list_16)
+        patch.setattr(general_neurons, "_advance", advance)
+        patch.setattr(general_neurons, "_advance_with_current", advance)
+        patch.setattr(events, "_list_16", list_16)
         patch.setattr(neurons, "_move", move)
         plan.plan_graph.cache_clear()  # kernels are chosen with the plan
         slow = simulate(graph, x, threads=1, record="*", engine="event")

@@ -48,22 +48,21 @@ def pull(tile, sums, fresh, source, base, pitch, scale, places, weights, first, 
 
 def fire(sums, offset, v, at, first, out, out_at, steps, coefficients, constant, wraps, leaks):
     number = v.dtype.type
-    start, bias, late = number(coefficients[0]), number(coefficients[1]), number(coefficients[2])
-    fire_at, drop = number(coefficients[3]), number(coefficients[4])
-    keep, leak = number(coefficients[5]), number(coefficients[6])
+    start, bias, fire_at = number(coefficients[0]), number(coefficients[1]), number(coefficients[2])
+    drop, keep, leak = number(coefficients[3]), number(coefficients[4]), number(coefficients[5])
     place = (sums, np.int64(offset), v, np.int64(at), first, out, np.int64(out_at), np.uint8(steps))
     if constant and leaks:
-        bits._fire_constant_leaking(*place, start, bias, late, fire_at, drop, keep, leak)
+        bits._fire_constant_leaking(*place, start, bias, fire_at, drop, keep, leak)
     elif constant and wraps:
-        bits._fire_constant_wrapping(*place, start, bias, late, fire_at, drop, keep, leak)
+        bits._fire_constant_wrapping(*place, start, bias, fire_at, drop, keep, leak)
     elif constant:
-        bits._fire_constant(*place, start, bias, late, fire_at, drop, keep, leak)
+        bits._fire_constant(*place, start, bias, fire_at, drop, keep, leak)
     elif leaks:
-        bits._fire_leaking(*place, start, bias, late, fire_at, drop, keep, leak)
+        bits._fire_leaking(*place, start, bias, fire_at, drop, keep, leak)
     elif wraps:
-        bits._fire_wrapping(*place, start, bias, late, fire_at, drop, keep, leak)
+        bits._fire_wrapping(*place, start, bias, fire_at, drop, keep, leak)
     else:
-        bits._fire(*place, start, bias, late, fire_at, drop, keep, leak)
+        bits._fire(*place, start, bias, fire_at, drop, keep, leak)
 
 
 FIRE = {True: njit(fire), False: njit(fire)}  # with AVX-512, if this CPU has it, and without
@@ -103,7 +102,7 @@ def test_pulling_equals_its_plain_twin(tile, number, fresh, as_bits):
 def test_firing_equals_its_plain_twin(wide, narrow, keep, leak, constant, first):
     n = bits.VECTOR_BITS // (8 * np.dtype(narrow).itemsize)  # neurons
     v, sums = RNG.integers(-500, 500, 2 * n).astype(wide), RNG.integers(-500, 500, 9 * n).astype(narrow)
-    coefficients = np.array([20, -9, 0, 100, 60, keep, leak], np.int64)
+    coefficients = np.array([20, -9, 100, 60, keep, leak], np.int64)
     out, expected = np.zeros(3 * n, np.uint8), np.zeros(n, np.uint8)
     twin_v = np.full(n, 20, wide) if first else v[n:].copy()
     FIRE[True](sums, n, v, n, first, out, n, 0b10111111, coefficients, constant, False, False)
@@ -117,10 +116,9 @@ def test_firing_equals_its_plain_twin(wide, narrow, keep, leak, constant, first)
 
 @pytest.mark.parametrize("narrow", [np.int16, np.int32])
 @pytest.mark.parametrize("constant", [False, True])
-@pytest.mark.parametrize("late", [0, 64 * 1000])
 @pytest.mark.parametrize("leak", [None, 0, 1, 2047, 4095, 4096])
 @pytest.mark.parametrize("avx512", [False, HAS_AVX512])
-def test_wrapping_and_clipping_equal_their_plain_twin(narrow, constant, late, leak, avx512):
+def test_wrapping_and_clipping_equal_their_plain_twin(narrow, constant, leak, avx512):
     n = bits.VECTOR_BITS // (8 * np.dtype(narrow).itemsize)
     top = 1 << 23
     v = RNG.integers(1 - top, top, n).astype(np.int32)
@@ -128,7 +126,7 @@ def test_wrapping_and_clipping_equal_their_plain_twin(narrow, constant, late, le
     largest = np.iinfo(narrow).max if narrow == np.int16 else 400_000
     sums = RNG.integers(-largest, largest, 8 * n).astype(narrow)
     leaks = leak is not None
-    coefficients = np.array([0, 64 * 9000, late, top // 2, top // 3, -1, leak if leaks else -1], np.int64)
+    coefficients = np.array([0, 64 * 9000, top // 2, top // 3, -1, leak if leaks else -1], np.int64)
     out, expected, twin_v = np.zeros(n, np.uint8), np.zeros(n, np.uint8), v.copy()
     with patch.object(bits, "HAS_AVX512", avx512):
         FIRE[avx512](sums, 0, v, 0, False, out, 0, 255, coefficients, constant, True, leaks)

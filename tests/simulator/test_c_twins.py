@@ -1,11 +1,13 @@
 """The kernels of the event engine do, bit for bit, what plain C does: benchmarks/c_twins.c, on small cases."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from c_twins import first_layer, layers, pushed, recurrent
 from networks import joined, small_convolutional
 from twin import Case, find_compiler
-from updates import KINDS, update
+from updates import CHANGED, KINDS, advance, update
 
 from gossamer.compiler import Conv2d, Dense, compile_network, integrate_and_fire
 from gossamer.simulator.plan import plan_graph
@@ -72,5 +74,7 @@ def test_a_recurrent_step(weight):
 @pytest.mark.parametrize("number", [np.float32, np.int32])
 def test_neurons_of_every_kind(number):
     for kind in KINDS:
-        name, arguments = update(number, 1, kind)
-        Case(name, str(kind), arguments, (0, 3, 4, len(arguments) - 1), 1, (np.uint16, np.int8, number)).check()
+        Case("advance", str(kind), advance(number, 1, kind), (*CHANGED, 16), 1, (np.uint16, np.int8, number)).check()
+    for leak, keep in product((4096, 0, 3000), (0, 1)):
+        name, arguments = update(number, 1, leak, keep)
+        Case(name, f"{leak} {keep}", arguments, (0, 3, len(arguments) - 1), 1, (np.uint16, np.int8, number)).check()

@@ -318,9 +318,9 @@ import numpy as np
 from networks import small_convolutional
 from gossamer.compiler import compile_network
 from gossamer.simulator import engine, simulate
-from gossamer.simulator.kernels import bit_counts, bit_neurons, bits, convolution, events, neurons, planes, scatter
+from gossamer.simulator.kernels import bit_counts, bits, convolution, events, general_neurons, neurons, planes, scatter
 
-modules = (bit_counts, bit_neurons, bits, convolution, events, neurons, planes, scatter)
+modules = (bit_counts, bits, convolution, events, general_neurons, neurons, planes, scatter)
 kernels = {f for m in modules for f in vars(m).values() if hasattr(f, "signatures")}
 assert len(kernels) >= 14
 met = lambda: {k: len(k.signatures) for k in kernels}
