@@ -1,5 +1,6 @@
 """From a network to a synaptic graph: the pipeline on one page."""
 
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,8 @@ from .maps import Conv2d, Dense, Scale, Shape, Sparse, SumPool2d
 from .matrix import chain_to_matrix, matrix_to_sparse
 from .passes import apply_masks, compose_maps, fold_batch_norm, fuse_average_pooling, quantize
 from .projections import MAX_CHANNELS, MAX_KERNEL, Csr, Projection, SharedCsr
+
+AT_ONCE = 1 << 14  # weights of a kernel: what is worked out about them should not be larger than the graph
 
 
 def compile_network(
@@ -133,20 +136,26 @@ def _share(c: Connection, m: Conv2d, pool: tuple[int, int], arithmetic: Arithmet
             remedy="unroll it",
         )
     # By group, then input channel, row, column and output channel: the order of the taps.
-    by_source = m.weight.reshape(m.groups, c_out // m.groups, per_group, *kernel).transpose(0, 2, 3, 4, 1)
-    index = np.int32 if by_source.size <= np.iinfo(np.int32).max else np.int64  # of a layer's arrays, most are these
-    taps = np.flatnonzero(by_source).astype(index)
-    weights = by_source.reshape(-1)[taps]
-    place, out_channel = np.divmod(taps, index(c_out // m.groups))
-    channel, within = np.divmod(place, index(kernel[0] * kernel[1]))
-    del taps, place
-    ky, kx = (a.astype(np.uint8) for a in np.divmod(within, index(kernel[1])))
-    out_channel += channel // index(per_group) * index(c_out // m.groups)
+    per_target = c_out // m.groups
+    by_source = m.weight.reshape(m.groups, per_target, per_group, *kernel).transpose(0, 2, 3, 4, 1)
+    n = np.count_nonzero(m.weight)
+    out_channel, ky, kx = np.empty(n, np.uint16), np.empty(n, np.uint8), np.empty(n, np.uint8)
+    weights, per_channel = np.empty(n, m.weight.dtype), np.zeros(m.groups * per_group, np.int64)
+    at_once = max(1, AT_ONCE // (per_target * kernel[0] * kernel[1]))
+    filled = 0
+    for g, first in product(range(m.groups), range(0, per_group, at_once)):
+        part = np.ascontiguousarray(by_source[g, first : first + at_once])
+        channel, *found, target_channel = np.nonzero(part)
+        here = slice(filled, filled := filled + len(channel))
+        out_channel[here], (ky[here], kx[here]) = target_channel + g * per_target, found
+        weights[here] = part[part != 0]
+        at = g * per_group + first
+        per_channel[at : at + len(part)] = np.bincount(channel, minlength=len(part))
     return SharedCsr(
         source=c.source,
         target=c.target,
-        row_start=np.searchsorted(channel, np.arange(per_group * m.groups + 1)),
-        out_channels=frozen(out_channel.astype(np.uint16)),
+        row_start=np.concatenate([[0], np.cumsum(per_channel)]),
+        out_channels=frozen(out_channel),
         ky=frozen(ky),
         kx=frozen(kx),
         weights=_narrow(weights, arithmetic),

@@ -5,6 +5,7 @@
 pooled pixel. What is constructed here is safe to run: the kernels follow it without checking bounds.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
@@ -17,6 +18,7 @@ from .maps import Conv2d, Map, Shape, Sparse, SumPool2d, check_csr, check_rows, 
 
 MAX_KERNEL = 255  # rows and columns of a shared kernel: a tap's place is held in bytes
 MAX_CHANNELS = 65535  # output channels of a shared kernel, held in 16 bits
+PART = 1 << 15  # taps that are looked at together
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -156,10 +158,13 @@ class SharedCsr:
                 where=self.name,
                 expected=f"{pooled[0]} rows, {target[0]} output channels, kernel {self.kernel}, <= {MAX_KERNEL} wide",
             )
-        place = (self._channels() * self.kernel[0] + self.ky) * self.kernel[1] + self.kx
-        order = place * (MAX_CHANNELS + 1) + self.out_channels
-        if not (order[1:] > order[:-1]).all():
-            raise CompileError("GSM-201", "taps are not sorted by (ky, kx, c_out) within a row", where=self.name)
+        before = -1
+        for here, channels in self._channels():
+            place = (channels * self.kernel[0] + self.ky[here]) * self.kernel[1] + self.kx[here]
+            order = place * (MAX_CHANNELS + 1) + self.out_channels[here]
+            if order[0] <= before or not (order[1:] > order[:-1]).all():
+                raise CompileError("GSM-201", "taps are not sorted by (ky, kx, c_out) within a row", where=self.name)
+            before = order[-1]
 
     def row_fan_out(self, source: Shape, target: Shape) -> NDArray[np.int64]:
         """(pooled source shape) synapses per input pixel: taps that stay inside the target at the borders."""
@@ -176,14 +181,17 @@ class SharedCsr:
         """Taps (c_in, kh, kw), and which of their rows (h, kh) and columns (w, kw) stay inside the target."""
         n_channels, height, width = pooled_shape(source, self.pool, self.name)
         taps = np.zeros((n_channels, *self.kernel), np.int64)
-        np.add.at(taps, (self._channels(), self.ky, self.kx), 1)
+        for here, channels in self._channels():
+            np.add.at(taps, (channels, self.ky[here], self.kx[here]), 1)
         rows = _reaches(height, target[1], self.kernel[0], self.stride[0], self.padding[0], self.dilation[0])
         columns = _reaches(width, target[2], self.kernel[1], self.stride[1], self.padding[1], self.dilation[1])
         return taps, rows, columns
 
-    def _channels(self) -> Array:
-        """(n,) the input channel of each tap."""
-        return np.repeat(np.arange(len(self.row_start) - 1), np.diff(self.row_start))
+    def _channels(self) -> Iterator[tuple[slice, Array]]:
+        """The input channel of each tap, part by part: for all at once they would be larger than the taps."""
+        for a in range(0, self.weights.size, PART):
+            here = slice(a, min(a + PART, self.weights.size))
+            yield here, np.searchsorted(self.row_start, np.arange(here.start, here.stop), side="right") - 1
 
     @property
     def name(self) -> str:
@@ -220,7 +228,8 @@ def projection_to_maps(p: Projection, source: Shape, target: Shape) -> tuple[Map
         sparse = Sparse(row_start=p.row_start, targets=p.targets, weights=p.weights, delays=p.delays, shape=target)
         return (*pools, sparse)
     weight = np.zeros((target[0], len(p.row_start) - 1, *p.kernel), p.weights.dtype)
-    weight[p.out_channels, p._channels(), p.ky, p.kx] = p.weights
+    for here, channels in p._channels():
+        weight[p.out_channels[here], channels, p.ky[here], p.kx[here]] = p.weights[here]
     return (*pools, Conv2d(weight=weight, stride=p.stride, padding=p.padding, dilation=p.dilation))
 
 
