@@ -55,7 +55,8 @@ def sweep(
         chips: See `gossamer.energy`; all price the same run.
         address: Of a dask.distributed scheduler, whose workers take the combinations and each hold all samples; threads
             of this process if None.
-        threads: How many take them here; all cores if None.
+        threads: How many take them here; all cores if None. On a cluster, those of each: 1 if None, for a worker runs
+            as many combinations as it has threads.
         progress: Called with (combinations done, combinations).
     Returns: One point per combination, in the order network, weight bits, steps. They do not depend on where they ran.
     Raises: GossamerError: GSM-2xx, GSM-3xx, GSM-4xx, GSM-5xx for the first combination that fails.
@@ -77,7 +78,8 @@ def sweep(
         with connected(address) as client:
             samples = client.submit(_same, (x, y), pure=False)  # tasks, so that they can be made again if lost
             there = {name: client.submit(_same, network, pure=False) for name, network in networks.items()}
-            tasks = ((name, there[name], samples, bits, steps, tuple(chips)) for name, bits, steps in named)
+            fixed = (tuple(chips), threads or 1)
+            tasks = ((name, there[name], samples, bits, steps, *fixed) for name, bits, steps in named)
             done: dict[int, Point] = {}
             for i, point in run_tasks(client, _point, tasks):
                 done[i] = point
@@ -85,7 +87,10 @@ def sweep(
         return [done[i] for i in sorted(done)]
     points = []
     with ThreadPoolExecutor(threads or available_cores()) as pool:
-        futures = [pool.submit(_point, n, networks[n], (x, y), bits, steps, tuple(chips)) for n, bits, steps in named]
+        fixed = (tuple(chips), 1)
+        futures = [
+            pool.submit(_point, name, networks[name], (x, y), bits, steps, *fixed) for name, bits, steps in named
+        ]
         try:
             for future in futures:
                 points.append(future.result())
@@ -107,11 +112,16 @@ def _point(
     weight_bits: int | None,
     n_steps: int | None,
     chips: tuple[str, ...],
+    threads: int,
 ) -> Point:
-    graph = compile_network(network, weight_bits=weight_bits)
-    run = simulate(graph, *samples, n_steps=n_steps, threads=1)
-    total, n, layers = run.total, run.n_samples, run.layer_activities()
-    reports = {chip: price(layers, chip, n, n_steps=run.n_steps) for chip in chips}
+    try:
+        graph = compile_network(network, weight_bits=weight_bits)
+        run = simulate(graph, *samples, n_steps=n_steps, threads=threads)
+        total, n, layers = run.total, run.n_samples, run.layer_activities()
+        reports = {chip: price(layers, chip, n, n_steps=run.n_steps) for chip in chips}
+    except GossamerError as error:
+        numbers = "float32" if weight_bits is None else f"{weight_bits} bits"
+        raise error.within(f"{name}, {numbers}, T = {network.n_steps if n_steps is None else n_steps}") from error
     return Point(
         network=name,
         weight_bits=weight_bits,

@@ -1,5 +1,8 @@
 """The one exception that users of Gossamer see, and its stable codes (docs/reference/errors/)."""
 
+from functools import partial
+from typing import Any, Self
+
 
 class GossamerError(Exception):
     """An input, a file or a call that Gossamer refuses, told so that the reader can mend it.
@@ -28,6 +31,14 @@ class GossamerError(Exception):
             if value:
                 text += f"; {label}: {value}"
         return text
+
+    def within(self, place: str) -> Self:
+        """The same, of something that lies in `place`."""
+        parts = self.to_dict() | {"where": f"{place}, {self.where}" if self.where else place}
+        return type(self)(**parts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), **self.to_dict()), ()  # from process to process: by default only the text would go
 
     def to_dict(self) -> dict[str, str]:
         """The parts by name, for `--json`."""

@@ -135,7 +135,10 @@ def _choose(plan: Plan, x: Samples, engine: str, names: list[str]) -> EventEngin
 
 
 def _largest(plan: Plan, x: Samples) -> int:
-    """What bounds the input of a graph of integers. Beyond 1, powers of two, so that a few plans are enough."""
+    """What bounds the input of a graph of integers. Beyond 1, powers of two, so that a few plans are enough.
+
+    Real-valued samples are all read once for it: sums are as narrow as they may be, and both engines must add the same.
+    """
     if plan.graph.arithmetic != "int":
         return 1
     usual, largest = largest_number(x[:0], plan.graph.coding), largest_number(x, plan.graph.coding)

@@ -1,6 +1,7 @@
 """Many machines: a real scheduler and workers as processes of their own, which are killed in the middle."""
 
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from networks import refusal, small_convolutional
 
 from gossamer import GossamerError, compile, simulate, simulate_on_cluster, sweep
 from gossamer.cluster import AHEAD, PATIENCE, connected, find_scheduler
-from gossamer.compiler import InputCoding
+from gossamer.compiler import CompileError, InputCoding
 
 RNG = np.random.default_rng(0)
 
@@ -84,6 +85,27 @@ def test_the_command_line_and_sweeps_say_the_same_from_a_cluster(cluster, gossam
     call = ["sweep", files / "net.safetensors", "--data", files / "x.npz", "--bits", "float,8", "--steps", "2,4"]
     call += ["--chip", "loihi", "--json"]
     assert gossamer(*call, "--cluster", address).json == gossamer(*call).json
+    assert gossamer(*call, "--cluster", address, "--threads", "2").json == gossamer(*call).json
+    check_failing_point_is_named(address=address)
+
+
+def check_failing_point_is_named(**where):
+    network, x = small_convolutional(), RNG.random((2, 3, 8, 8), np.float32)
+    error = refusal(
+        lambda: sweep({"a": network}, x, n_steps=[2, 0], weight_bits=[8], **where), "GSM-404", error=GossamerError
+    )
+    assert error.where.startswith("a, 8 bits, T = 0, ")
+
+
+def test_a_sweep_names_the_point_that_fails():
+    check_failing_point_is_named()
+
+
+def test_an_error_is_the_same_in_another_process():
+    error = pickle.loads(pickle.dumps(CompileError("GSM-201", "what", where="here", found=3, remedy="none")))
+    assert type(error) is CompileError
+    assert error.to_dict() == CompileError("GSM-201", "what", where="here", found=3, remedy="none").to_dict()
+    assert str(error.within("there")) == "GSM-201: there, here: what; found: 3; remedy: none"
 
 
 class Sliced:
