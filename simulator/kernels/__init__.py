@@ -1,7 +1,7 @@
 """Compiled kernels, one family a file. They see arrays and scalars, check nothing, and count only events and visits.
 
-A jitted function calls only jitted functions of its own file, and what writes its vector code (`_splat`, `_call`, ...) is
-there as well: Numba's cache does not notice an edit in another file, and would go on running the old code.
+A jitted function calls only jitted functions of its own file, and what writes its vector code (`_splat`, `_call`, ...)
+is there as well: Numba's cache does not notice an edit in another file, and would go on running the old code.
 Event lists: ids (n_samples, capacity) int32 holds, sample by sample, the neurons that emitted, in ascending order
 within a step; starts (n_samples, n_block + 1) int64 partitions them into the steps of the block. values, same
 layout, holds the numbers that graded or real-valued events carry; it is (n_samples, 0) for plain spikes.
