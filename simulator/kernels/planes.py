@@ -87,11 +87,19 @@ def merge_pairs(pairs, n_rows, half, width, out):
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
 def delay_steps(chunks, n, k, delay, out):
     """Bytes of chunk k as they arrive `delay` steps later. chunks: flat (n_chunks, n)."""
-    whole, bits = delay // 8, delay % 8
+    first, bits = k - delay // 8, np.uint8(delay % 8)  # the later of two chunks whose steps come together in one
+    rest = np.uint8((8 - bits) % 8)  # no more than 7, so that nothing need be wider than a byte
+    if first < 0:
+        out[:n] = 0
+        return
+    now = chunks[first * n : (first + 1) * n]
+    if first == 0 or bits == 0:
+        for i in range(n):
+            out[i] = now[i] << bits
+        return
+    before = chunks[(first - 1) * n : first * n]
     for i in range(n):
-        now = np.int64(chunks[(k - whole) * n + i]) if k >= whole else 0
-        before = np.int64(chunks[(k - whole - 1) * n + i]) if k >= whole + 1 else 0
-        out[i] = ((now << bits) | (before >> (8 - bits))) & 255
+        out[i] = (now[i] << bits) | (before[i] >> rest)
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
