@@ -25,14 +25,19 @@ import scipy.sparse
 import torch
 from dense_torch import DenseTorch
 from rivals import installed
-from workloads import N_STEPS, network_of, quantized, trained, w1, w2
+from workloads import N_STEPS, network_of, quantized, trained_cifar10, trained_mnist, w1, w2
 
 from gossamer.compiler import SynapticGraph
 from gossamer.hwmodels import GossamerError
 from gossamer.simulator import simulate
 from gossamer.simulator.reference import run_reference
 
-CASES = [(w2, 0.0), (w2, 0.5), (w2, 0.9), (w2, 0.95), (w2, 0.99), (w1, 0.9), (w1, 0.99), (trained, 0.95)]
+CASES = {
+    "W2": [(w2, s) for s in (0.0, 0.5, 0.9, 0.95, 0.99)],
+    "W1": [(w1, s) for s in (0.9, 0.99)],
+    "examples/mnist-conv, trained": [(trained_mnist, 0.95)],
+    "examples/cifar10-small, trained": [(trained_cifar10, 0.9)],
+}
 THREADS = 2
 SHORT = 0.1  # seconds
 CHECKED = 8  # samples that the reference runs: a few seconds of W2
@@ -172,22 +177,23 @@ def main() -> None:
     """Measure, print and perhaps write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--only", choices=["w1", "w2", "trained"])
+    parser.add_argument(
+        "--only", metavar="WORD", default="", help="networks that are named so: w1, w2, trained, cifar10"
+    )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
     lines = [_machine(), ""]
-    for make, sparsity in CASES:
-        if options.only not in (None, make.__name__):
+    for name, make, sparsity in ((name, *case) for name, cases in CASES.items() for case in cases):
+        if options.only.lower() not in name.lower():
             continue
         try:
             (graph, x), whole = make(sparsity), quantized(make, sparsity)
         except GossamerError as error:  # its data are not here
-            print(f"{make.__name__} is left out: {error}", file=sys.stderr)
+            print(f"{name} is left out: {error}", file=sys.stderr)
             continue
         wanted = expected(graph, whole, x)
         for n in (64, 1):
-            name = "examples/mnist-conv, trained" if make is trained else make.__name__.upper()
             title = f"{name}, {sparsity:.0%} sparse, {n} sample{'s' * (n > 1)}"
             section = _section(title, runners(graph, whole, n), x[:n], wanted, options.rounds)
             print("\n".join(section), flush=True)

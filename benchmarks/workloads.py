@@ -56,10 +56,20 @@ def w2(sparsity: float) -> tuple[SynapticGraph, np.ndarray]:
 
 
 @cache
-def trained(_: float) -> tuple[SynapticGraph, np.ndarray]:
+def trained_mnist(_: float) -> tuple[SynapticGraph, np.ndarray]:
     """examples/mnist-conv.safetensors, 5 % of whose weights are left, and 64 of MNIST's test images."""
-    network = load_checkpoint(Path(__file__).parent.parent / "examples" / "mnist-conv.safetensors")
-    return compile_network(network), load_dataset("mnist", "test").limit(64).images()
+    return _example("mnist-conv", "mnist")
+
+
+@cache
+def trained_cifar10(_: float) -> tuple[SynapticGraph, np.ndarray]:
+    """examples/cifar10-small.safetensors, 10 % of whose weights are left, and 64 of CIFAR-10's test images."""
+    return _example("cifar10-small", "cifar10")
+
+
+def _example(name: str, data: str) -> tuple[SynapticGraph, np.ndarray]:
+    network = load_checkpoint(Path(__file__).parent.parent / "examples" / f"{name}.safetensors")
+    return compile_network(network), load_dataset(data, "test").limit(64).images()
 
 
 def vgg(sizes: Sequence[int | str], sparsity: float) -> Network:
