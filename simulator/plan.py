@@ -42,7 +42,7 @@ Number = np.float32 | np.int16 | np.int32 | np.int64 | np.uint8
 AHEAD_BYTES = 512 << 10  # of currents that populations before a cycle may fill ahead of it: they stay in the cache
 MOST_BLOCK_STEPS = 16
 WORTH_SHARING = 400_000  # synapses to visit, from which threads share them
-RATE = 0.02  # at which neurons are supposed to fire where nobody has counted yet
+LOW_RATE = 0.02  # of firing: threads are called where there is work to share even then
 KEEP = {"subtract": 1, "zero": 0, "none": 1}
 
 
@@ -279,7 +279,7 @@ class Plan:
         """True if threads may be expected to share a push of one sample."""
         n_steps = 1 if self.graph.is_recurrent else self.n_steps
         shared = (q for q in self.projections if (q.can_share_targets if n_steps == 1 else q.can_share_steps))
-        return bool(max((q.fan_out.sum() for q in shared), default=0) * n_steps * RATE >= WORTH_SHARING)
+        return bool(max((q.fan_out.sum() for q in shared), default=0) * n_steps * LOW_RATE >= WORTH_SHARING)
 
     @cached_property
     def groups(self) -> tuple[tuple[tuple[PopulationPlan, ...], bool], ...]:
