@@ -4,13 +4,26 @@ The simulator fills `LayerActivity` with `EventCounts`; `price` turns them into 
 lists of a `Chip`, which is one TOML file in `chips/`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .activity import LayerActivity, LayerMemory
-from .chip import Capacities, Chip, MemoryTier, Mesh, Price, PriceList
-from .chip_file import chip_and_prices, list_chips, load_chip
-from .energy import price
 from .errors import GossamerError, HardwareError
 from .events import EVENT_NAMES, EVENTS, Event, EventCounts, bytes_per_index, neuron_events, synapse_events
-from .report import EnergyLine, EnergyReport
+
+if TYPE_CHECKING:
+    from .chip import Capacities, Chip, MemoryTier, Mesh, Price, PriceList
+    from .chip_file import chip_and_prices, list_chips, load_chip
+    from .energy import price
+    from .report import EnergyLine, EnergyReport
+
+# What needs pydantic is imported when it is first used: the simulator, which needs none of it, starts sooner.
+_HOME = {
+    **dict.fromkeys(("Capacities", "Chip", "MemoryTier", "Mesh", "Price", "PriceList"), "chip"),
+    **dict.fromkeys(("chip_and_prices", "list_chips", "load_chip"), "chip_file"),
+    **dict.fromkeys(("EnergyLine", "EnergyReport"), "report"),
+    "price": "energy",
+}
 
 __all__ = [
     "EVENTS",
@@ -37,3 +50,10 @@ __all__ = [
     "price",
     "synapse_events",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    return value
