@@ -1,14 +1,14 @@
 """Every combination of networks, weight bits, steps and chips: what each computes, how well, and at what cost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
 from .compiler import Array, Network, compile_network
-from .hwmodels import GossamerError, price
-from .simulator import Samples, available_cores, simulate
+from .hwmodels import GossamerError, chip_and_prices, price
+from .simulator import Samples, available_cores, check_whole, simulate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +39,9 @@ def sweep(
     x: Samples,
     y: Array | None = None,
     *,
-    weight_bits: Sequence[int | None] = (None,),
-    n_steps: Sequence[int | None] = (None,),
-    chips: Sequence[str] = (),
+    weight_bits: int | Sequence[int | None] | None = None,
+    n_steps: int | Sequence[int | None] | None = None,
+    chips: str | Sequence[str] = (),
     address: str | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -51,7 +51,8 @@ def sweep(
     Args:
         networks: By the name that they have in the answer.
         x, y: Samples and labels, as `simulate` takes them.
-        weight_bits: Of integers, or None for float32. n_steps: T, or None for each network's own.
+        weight_bits: Of integers, or None for float32; or several of these.
+        n_steps: T, or None for each network's own; or several of these.
         chips: See `gossamer.energy`; all price the same run.
         address: Of a dask.distributed scheduler, whose workers take the combinations and each hold all samples; threads
             of this process if None.
@@ -61,7 +62,21 @@ def sweep(
     Returns: One point per combination, in the order network, weight bits, steps. They do not depend on where they ran.
     Raises: GossamerError: GSM-2xx, GSM-3xx, GSM-4xx, GSM-5xx for the first combination that fails.
     """
-    named = [(name, bits, steps) for name, bits, steps in product(networks, weight_bits, n_steps)]
+    for name, network in networks.items():
+        if not isinstance(network, Network):
+            raise GossamerError(
+                "GSM-404",
+                "not a network",
+                where=name,
+                found=type(network).__name__,
+                expected="a Network",
+                remedy="gossamer.load_checkpoint(path)",
+            )
+    check_whole(1 if threads is None else threads, 1, "threads")
+    chips = _several(chips)
+    for chip in chips:  # before anything is simulated
+        chip_and_prices(chip)
+    named = list(product(networks, _several(weight_bits), _several(n_steps)))
     n_done = 0
 
     def tell() -> None:
@@ -70,15 +85,13 @@ def sweep(
         if progress is not None:
             progress(n_done, len(named))
 
-    if threads is not None and threads < 1:
-        raise GossamerError("GSM-404", "option out of range", where="threads", found=threads, expected=">= 1")
     if address is not None:
         from .cluster import connected, run_tasks
 
         with connected(address) as client:
             samples = client.submit(_same, (x, y), pure=False)  # tasks, so that they can be made again if lost
             there = {name: client.submit(_same, network, pure=False) for name, network in networks.items()}
-            fixed = (tuple(chips), threads or 1)
+            fixed = (chips, threads or 1)
             tasks = ((name, there[name], samples, bits, steps, *fixed) for name, bits, steps in named)
             done: dict[int, Point] = {}
             for i, point in run_tasks(client, _point, tasks):
@@ -87,7 +100,7 @@ def sweep(
         return [done[i] for i in sorted(done)]
     points = []
     with ThreadPoolExecutor(threads or available_cores()) as pool:
-        fixed = (tuple(chips), 1)
+        fixed = (chips, 1)
         futures = [
             pool.submit(_point, name, networks[name], (x, y), bits, steps, *fixed) for name, bits, steps in named
         ]
@@ -99,6 +112,11 @@ def sweep(
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return points
+
+
+def _several(values: Any) -> tuple[Any, ...]:
+    """One value, or those of a sequence."""
+    return tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else (values,)
 
 
 def _same(value: Any) -> Any:
@@ -120,7 +138,7 @@ def _point(
         total, n, layers = run.total, run.n_samples, run.layer_activities()
         reports = {chip: price(layers, chip, n, n_steps=run.n_steps) for chip in chips}
     except GossamerError as error:
-        numbers = "float32" if weight_bits is None else f"{weight_bits} bits"
+        numbers = "float32" if weight_bits is None else f"int{weight_bits}"
         raise error.within(f"{name}, {numbers}, T = {network.n_steps if n_steps is None else n_steps}") from error
     return Point(
         network=name,

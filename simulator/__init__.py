@@ -10,6 +10,7 @@ from .encode import encode as encode
 from .engine import available_cores as available_cores
 from .engine import simulate as simulate
 from .errors import SimulationError as SimulationError
+from .errors import check_whole as check_whole
 from .reference import Trace as Trace
 from .reference import run_reference as run_reference
 from .samples import Samples as Samples

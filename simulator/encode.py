@@ -115,13 +115,24 @@ def holds_steps(x: Samples, shape: Shape, n_steps: int) -> bool:
     return x.shape[1:] in (per_step, (n_steps, *flat)) and x.shape[1:] not in (per_sample, flat)
 
 
-def _check_values(x: Array) -> None:
+def check_type(x: Samples) -> None:
+    """Raises: SimulationError: GSM-402 if samples are no real numbers."""
     if x.dtype.kind not in "biuf":
-        raise SimulationError("GSM-402", "data are not numbers", where="x", found=x.dtype)
+        raise SimulationError(
+            "GSM-402", "data are not numbers", where="x", found=x.dtype, expected="integers or floats"
+        )
+
+
+def _check_values(x: Array) -> None:
+    check_type(x)
     if x.dtype.kind == "f" and not (np.abs(x) <= LARGEST).all():
         n_bad = int((~(np.abs(x) <= LARGEST)).sum())
         raise SimulationError(
-            "GSM-402", "data are not finite in float32", where="x", found=f"{n_bad} NaN, infinite or huge values"
+            "GSM-402",
+            "data are not finite in float32",
+            where="x",
+            found=f"{n_bad} NaN, infinite or huge values",
+            expected="finite numbers",
         )
 
 

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, get_args
 
@@ -17,8 +17,8 @@ from .bit_plan import plan_bits, why_not_bits
 from .block import Block
 from .cost import cycles_by_bits, cycles_by_events
 from .crew import MOST
-from .encode import encode, holds_steps, largest_number
-from .errors import SimulationError
+from .encode import check_type, encode, holds_steps, largest_number
+from .errors import SimulationError, check_whole
 from .event_engine import EventEngine
 from .plan import Plan, bytes_per_sample, plan_graph
 from .reference import logits_of
@@ -60,8 +60,24 @@ def simulate(
         SimulationError: GSM-401, GSM-402 for data that do not fit; GSM-403 if one sample does not fit into memory;
             GSM-404 for options out of range, and for an engine that cannot run the graph.
     """
+    if not isinstance(graph, SynapticGraph):
+        raise SimulationError(
+            "GSM-404",
+            "not a compiled graph",
+            where="graph",
+            found=type(graph).__name__,
+            expected="a SynapticGraph",
+            remedy="compile the network: gossamer.compile(network)",
+        )
+    for name, value, least in (
+        ("n_steps", graph.n_steps if n_steps is None else n_steps, 1),
+        ("threads", 1 if threads is None else threads, 1),
+        ("first_sample", first_sample, 0),
+        ("block_bytes", block_bytes, 1),
+    ):
+        check_whole(value, least, name)
     x = as_samples(x)
-    steps, labels, names = _check_call(graph, x, y, n_steps, threads, record)
+    steps, labels, names = _check_call(graph, x, y, n_steps, record)
     holds_steps(x, graph.input.shape, steps)  # of all samples, so that a message shows their shape and not a block's
     n_bytes = _check_memory(graph, steps)
     plan = plan_graph(graph, steps)
@@ -177,13 +193,10 @@ def _check_call(
     x: Samples,
     y: Array | None,
     n_steps: int | None,
-    threads: int | None,
     record: str | Sequence[str],
 ) -> tuple[int, Array | None, list[str]]:
     steps = graph.n_steps if n_steps is None else n_steps
-    for name, value in (("n_steps", steps), ("threads", 1 if threads is None else threads)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise SimulationError("GSM-404", "option out of range", where=name, found=value, expected=">= 1")
+    check_type(x)
     if not x.shape or len(x) == 0:
         raise SimulationError("GSM-401", "no samples", where="x", found=x.shape, expected="at least one sample")
     labels = None
@@ -209,6 +222,8 @@ def _check_call(
             )
         labels = labels.astype(np.int64)
     known = [p.name for p in graph.populations]
+    if not isinstance(record, Iterable):
+        raise SimulationError("GSM-404", "cannot record", where="record", found=record, expected="names of populations")
     wanted = [record] if isinstance(record, str) else list(dict.fromkeys(record))
     names = known if "*" in wanted else wanted
     for name in names:

@@ -136,7 +136,7 @@ def _update_float(
     fired_before = _fires(n, v, threshold)
     if n.bias_target == "current":
         current = current + bias
-    new_u = decay * u + current
+    new_u = decay * u + current if n.has_current else current
     drive = u if n.update_order == "voltage-first" else new_u
     new_v = leak * v + drive
     if n.bias_target == "membrane":

@@ -183,10 +183,10 @@ def _make_fire(constant, wraps, leaks=False):
     sums: current, from `offset` on: lanes (byte, step), or (byte) if it is constant. v: from `at` on, no narrower
     than sums; it is `start` if these are the first steps. out: from `out_at` on, a byte each, of which bit t says
     that it fired in step t, if steps has bit t. bias, fire_at, drop, keep, leak: of v's type; of whole numbers leak and
-    keep are masks, 0 or -1, of floats factors. wraps: as Loihi does it: v, drop, fire_at and bias are in 1/64 unit,
-    current + bias wraps into (-2^23, 2^23], and v is clipped to +-(2^23 - 1). 32 bits hold all that 24 can become in a
-    step. leaks, which wraps, too: leak is in 1/4096, and what is left is truncated toward zero; with AVX-512 that takes
-    fewer instructions in float32, which hold 24 bits. What wraps and does not leak keeps all.
+    keep are masks, 0 or -1; of floats leak is a factor, and keep 0 or 1. wraps: as Loihi does it: v, drop, fire_at and
+    bias are in 1/64 unit, current + bias wraps into (-2^23, 2^23], and v is clipped to +-(2^23 - 1). 32 bits hold all
+    that 24 can become in a step. leaks, which wraps, too: leak is in 1/4096, and what is left is truncated toward zero;
+    with AVX-512 that takes fewer instructions in float32, which hold 24 bits. What wraps and does not leak keeps all.
     """
 
     @intrinsic
@@ -217,6 +217,9 @@ def _make_fire(constant, wraps, leaks=False):
                 leak = builder.fmul(builder.sitofp(leak, floats), ir.Constant(floats, [1 / 4096] * n_lanes))
             is_float = as_floats or isinstance(number, types.Float)
             add, subtract, reaches = _arithmetic(builder, is_float)
+            if isinstance(number, types.Float):  # a mask, too: 0 times infinity would be no number
+                bits, none = ir.VectorType(ir.IntType(number.bitwidth), n_lanes), ir.Constant(wide, None)
+                keep = builder.sext(builder.fcmp_ordered("!=", keep, none), bits)
             if wrapping:
                 eight, fourteen = (ir.Constant(wide, [n] * n_lanes) for n in (8, 14))
                 less = builder.shl(builder.neg(bias), eight)
@@ -242,10 +245,7 @@ def _make_fire(constant, wraps, leaks=False):
                 else:
                     x = add(builder.and_(x, leak), add(current, bias))
                 fires = reaches(x, fire_at)
-                if as_floats:
-                    kept = builder.bitcast(builder.and_(builder.bitcast(x, wide), keep), floats)
-                else:
-                    kept = builder.fmul(x, keep) if is_float else builder.and_(x, keep)
+                kept = builder.bitcast(builder.and_(builder.bitcast(x, keep.type), keep), x.type)
                 x = builder.select(fires, subtract(kept, drop), x)
                 bit = ir.Constant(flags, [ir.Constant(_I8, (1 << t) - 256 * (t == 7))] * n_lanes)
                 seen = builder.or_(seen, builder.select(fires, bit, ir.Constant(flags, None)))

@@ -94,7 +94,7 @@ def check_failing_point_is_named(**where):
     error = refusal(
         lambda: sweep({"a": network}, x, n_steps=[2, 0], weight_bits=[8], **where), "GSM-404", error=GossamerError
     )
-    assert error.where.startswith("a, 8 bits, T = 0, ")
+    assert error.where.startswith("a, int8, T = 0, ")
 
 
 def test_a_sweep_names_the_point_that_fails():
@@ -248,7 +248,20 @@ def test_a_sweep_is_what_single_runs_say(gossamer, files):
     assert gossamer("sweep", files / "net.safetensors", "--data", files / "x.npz", "--bits", "x").status == 2
 
 
-@pytest.mark.parametrize("threads", [0, -1])
+def test_a_sweep_takes_one_value_or_several():
+    x, network = RNG.random((2, 3, 8, 8), np.float32), small_convolutional()
+    (one,) = sweep({"a": network}, x, weight_bits=8, n_steps=2, chips="loihi")
+    assert one == sweep({"a": network}, x, weight_bits=[8], n_steps=[2], chips=["loihi"])[0]
+
+
+def test_a_sweep_looks_at_its_arguments_before_it_starts():
+    x, network = np.full((2, 3, 8, 8), np.nan), small_convolutional()
+    refusal(lambda: sweep({"a": network}, x, chips="nowhere"), "GSM-501", error=GossamerError)
+    error = refusal(lambda: sweep({"a": "net.safetensors"}, x), "GSM-404", error=GossamerError)
+    assert "load_checkpoint" in error.remedy
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
 def test_a_sweep_takes_one_thread_at_least(threads):
     x = np.zeros((2, 3, 8, 8), np.float32)
     refused = refusal(lambda: sweep({"a": small_convolutional()}, x, threads=threads), "GSM-404", error=GossamerError)

@@ -11,7 +11,7 @@ import pytest
 from agreement import assert_same, in_canonical_form, in_integers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import refusal, small_convolutional
+from networks import joined, refusal, small_convolutional
 from numba import njit
 from strategies import networks, samples
 
@@ -338,6 +338,22 @@ def test_blocks_and_threads_change_nothing(n_samples, threads):
         assert by_bits.spikes[name].dtype == spikes.dtype
     assert told[-1] == (n_samples, n_samples)
     assert sorted(told) == told
+
+
+@pytest.mark.parametrize(("weight", "v_init"), [(3e38, 0), (1e38, 3e38)])
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+def test_a_float_that_overflows_is_reset_alike(weight, v_init, reset):
+    """Infinity is reset to zero, not to 0 times infinity; less the threshold it is infinity."""
+    neuron = integrate_and_fire(1.0, reset=reset, v_init=v_init)
+    maps, coding = (Dense(weight=np.full((64, 2), weight)),), InputCoding(kind="events")
+    network = canonicalize(joined(maps, (2,), (64,), neuron=neuron, n_steps=4, coding=coding))
+    x = np.ones((1, 4, 2), np.uint8)
+    with np.errstate(over="ignore"):
+        expected = run_reference(network, x).spikes["p"]
+    assert expected.all()
+    for engine in ("event", "bits"):
+        found = simulate(to_synaptic_graph(network), x, engine=engine, record="*").spikes["p"]
+        np.testing.assert_array_equal(found, expected)
 
 
 def in_a_row(weights, threshold, *, n_steps=3, reset="subtract", bias=0):
