@@ -192,6 +192,7 @@ def dense_weight(graph: SynapticGraph, p: Csr | SharedCsr) -> np.ndarray:
         channel = np.repeat(np.arange(source.shape[0]), np.diff(p.row_start))
         weight[p.out_channels, channel, p.ky, p.kx] = p.weights
         return weight
-    weight = np.zeros((target.n_neurons, source.n_neurons), np.float32)
-    weight[p.targets, np.repeat(np.arange(source.n_neurons), np.diff(p.row_start))] = p.weights
+    n_rows = len(p.row_start) - 1  # one for each neuron, or for each pixel that is pooled
+    weight = np.zeros((target.n_neurons, n_rows), np.float32)
+    weight[p.targets, np.repeat(np.arange(n_rows), np.diff(p.row_start))] = p.weights
     return weight
