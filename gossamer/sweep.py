@@ -62,16 +62,15 @@ def sweep(
     Returns: One point per combination, in the order network, weight bits, steps. They do not depend on where they ran.
     Raises: GossamerError: GSM-2xx, GSM-3xx, GSM-4xx, GSM-5xx for the first combination that fails.
     """
-    for name, network in networks.items():
-        if not isinstance(network, Network):
-            raise GossamerError(
-                "GSM-404",
-                "not a network",
-                where=name,
-                found=type(network).__name__,
-                expected="a Network",
-                remedy="gossamer.load_checkpoint(path)",
-            )
+    if not isinstance(networks, dict) or not all(isinstance(network, Network) for network in networks.values()):
+        raise GossamerError(
+            "GSM-404",
+            "not networks by name",
+            where="networks",
+            found=ascii(networks)[:80],
+            expected="such as {'a': network}",
+            remedy="gossamer.load_checkpoint(path)",
+        )
     check_whole(1 if threads is None else threads, 1, "threads")
     chips = _several(chips)
     for chip in chips:  # before anything is simulated

@@ -19,7 +19,7 @@ def _n_bytes(shape: tuple[int, ...], dtype: type[Any]) -> int:
 
 def _unit(n_bytes: int) -> int:
     """An array of so many begins at a multiple of this address."""
-    return PAGE if n_bytes >= 4 * PAGE else LINE
+    return PAGE if n_bytes >= 16 * PAGE else LINE
 
 
 def _aligned(memory: Array, shape: tuple[int, ...], dtype: type[Any]) -> Array:

@@ -13,4 +13,4 @@ def check_whole(value: object, least: int, where: str) -> None:
     """Raises: SimulationError: GSM-404 if an option is no whole number, or less than it may be."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         expected = f"a whole number >= {least}"
-        raise SimulationError("GSM-404", "option out of range", where=where, found=value, expected=expected)
+        raise SimulationError("GSM-404", "option out of range", where=where, found=repr(value), expected=expected)

@@ -257,8 +257,9 @@ def test_a_sweep_takes_one_value_or_several():
 def test_a_sweep_looks_at_its_arguments_before_it_starts():
     x, network = np.full((2, 3, 8, 8), np.nan), small_convolutional()
     refusal(lambda: sweep({"a": network}, x, chips="nowhere"), "GSM-501", error=GossamerError)
-    error = refusal(lambda: sweep({"a": "net.safetensors"}, x), "GSM-404", error=GossamerError)
-    assert "load_checkpoint" in error.remedy
+    for networks in ({"a": "net.safetensors"}, "net.safetensors", [network]):
+        error = refusal(lambda networks=networks: sweep(networks, x), "GSM-404", error=GossamerError)
+        assert "load_checkpoint" in error.remedy
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
