@@ -9,7 +9,6 @@ import numpy as np
 from ..compiler import Array
 
 LINE = 64  # bytes: a vector that lies across two lines of the cache is two
-PAGE = 4096  # bytes: where a large array begins. A load waits for a store that lies at the same place of another page.
 SLACK = 1 << 16  # bytes that a memory may be larger than needed, beyond four times
 
 
@@ -17,21 +16,16 @@ def _n_bytes(shape: tuple[int, ...], dtype: type[Any]) -> int:
     return prod(shape) * np.dtype(dtype).itemsize
 
 
-def _unit(n_bytes: int) -> int:
-    """An array of so many begins at a multiple of this address."""
-    return PAGE if n_bytes >= 16 * PAGE else LINE
-
-
 def _aligned(memory: Array, shape: tuple[int, ...], dtype: type[Any]) -> Array:
-    """The first whole lines, or pages, of a memory."""
-    begin = -memory.ctypes.data % _unit(_n_bytes(shape, dtype))
+    """The first whole lines of a memory."""
+    begin = -memory.ctypes.data % LINE
     array: Array = memory[begin : begin + _n_bytes(shape, dtype)].view(dtype).reshape(shape)
     return array
 
 
 class Buffers:
-    """Final. Arrays that begin at a line of the cache, or at a page if they are large; who has done with one gives its
-    memory back, for whoever needs about as much next.
+    """Final. Arrays that begin at a line of the cache; who has done with one gives its memory back, for whoever needs
+    about as much next.
     """
 
     def __init__(self) -> None:
@@ -57,8 +51,7 @@ class Buffers:
 
 def _take(memories: list[Array], shape: tuple[int, ...], dtype: type[Any]) -> Array:
     """The smallest memory that is large enough, or a new one."""
-    needed = _n_bytes(shape, dtype)
-    needed += _unit(needed)
+    needed = _n_bytes(shape, dtype) + LINE
     fitting = [i for i, memory in enumerate(memories) if needed <= memory.size <= 4 * needed + SLACK]
     if not fitting:  # the next one may need a little more; of what is not touched there is no memory
         return _aligned(np.zeros(1 << (needed - 1).bit_length(), np.uint8), shape, dtype)
