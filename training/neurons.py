@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..compiler import Neuron
-from .surrogates import Surrogate
+from .surrogates import SpikeDerivative
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -21,6 +21,7 @@ class Row:
 
     like: gives reset, comparator, update order, reset delay and bias target.
     detach_reset: True keeps the gradient from passing through the spike in the reset.
+    population: whose neurons these are; a surrogate may depend on it.
     """
 
     threshold: Tensor
@@ -29,6 +30,7 @@ class Row:
     v_init: Tensor
     like: Neuron
     detach_reset: bool = False
+    population: str = ""
 
     @property
     def is_plain(self) -> bool:
@@ -36,7 +38,9 @@ class Row:
         return not self.like.has_current and not self.like.reset_delay
 
 
-def multi_step(current: Tensor, n_steps: int, row: Row, surrogate: Surrogate, bias: Tensor | None = None) -> Tensor:
+def multi_step(
+    current: Tensor, n_steps: int, row: Row, surrogate: SpikeDerivative, bias: Tensor | None = None
+) -> Tensor:
     """Spikes of n_steps steps.
 
     Args:
@@ -58,7 +62,7 @@ def multi_step(current: Tensor, n_steps: int, row: Row, surrogate: Surrogate, bi
 
 
 def step_by_step(
-    current: Tensor, n_steps: int, row: Row, surrogate: Surrogate, bias: Tensor | None = None
+    current: Tensor, n_steps: int, row: Row, surrogate: SpikeDerivative, bias: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """As `multi_step`, for every row of coefficients, as a plain loop that autograd unrolls.
 
@@ -67,7 +71,7 @@ def step_by_step(
     like = row.like
     v = row.v_init.expand(current.shape[1:])
     u = torch.zeros_like(current[0])
-    fired = _fire(v, row, surrogate)
+    fired = _fire(v, row, surrogate, 0)
     spikes, membranes = [], []
     for t in range(n_steps):
         old_u = u
@@ -77,7 +81,7 @@ def step_by_step(
             v = v + bias
         if like.reset_delay:
             v = _reset(v, fired, row)
-        fired = _fire(v, row, surrogate)
+        fired = _fire(v, row, surrogate, t)
         if not like.reset_delay:
             v = _reset(v, fired, row)
         spikes.append(fired)
@@ -96,7 +100,9 @@ class LeakyIntegrateAndFire(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, current: Tensor, threshold: Tensor, row: Row, surrogate: Surrogate, n_steps: int) -> Tensor:
+    def forward(
+        ctx: Any, current: Tensor, threshold: Tensor, row: Row, surrogate: SpikeDerivative, n_steps: int
+    ) -> Tensor:
         """(T, batch, *shape) spikes."""
         one_step = torch.empty_like(current[0])  # in the memory order of what arrives
         shape, strides = (n_steps, *one_step.shape), (one_step.numel(), *one_step.stride())
@@ -127,7 +133,7 @@ class LeakyIntegrateAndFire(torch.autograd.Function):
         grad_v: Tensor | None = None  # to the membrane after the reset
         for t in reversed(range(len(spikes))):  # a step at a time: its arrays stay in the cache
             v, s, grad_s = membrane[t], spikes[t], grads[0][t]
-            slope = ctx.surrogate.derivative(v - threshold)
+            slope = ctx.surrogate.derivative(v - threshold, row.population, t)
             torch.mul(grad_s, slope, out=grad[t])
             if grad_v is not None:
                 through = _through_reset(v, s, slope, threshold, row)
@@ -165,22 +171,22 @@ class Spike(torch.autograd.Function):
     """One step's comparison, with a surrogate derivative."""
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, threshold: Tensor, row: Row, surrogate: Surrogate) -> Tensor:
+    def forward(ctx: Any, v: Tensor, threshold: Tensor, row: Row, surrogate: SpikeDerivative, t: int) -> Tensor:
         """Zeros and ones of v's shape."""
         ctx.save_for_backward(v, threshold)
-        ctx.surrogate = surrogate
+        ctx.surrogate, ctx.population, ctx.t = surrogate, row.population, t
         return (v >= threshold if row.like.comparator == ">=" else v > threshold).to(v.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients to v and to the threshold."""
         v, threshold = ctx.saved_tensors
-        grad = grads[0] * ctx.surrogate.derivative(v - threshold)
-        return grad, (-grad).sum_to_size(threshold.shape), None, None
+        grad = grads[0] * ctx.surrogate.derivative(v - threshold, ctx.population, ctx.t)
+        return grad, (-grad).sum_to_size(threshold.shape), None, None, None
 
 
-def _fire(v: Tensor, row: Row, surrogate: Surrogate) -> Tensor:
-    return cast(Tensor, Spike.apply(v, row.threshold, row, surrogate))  # type: ignore[no-untyped-call]
+def _fire(v: Tensor, row: Row, surrogate: SpikeDerivative, t: int) -> Tensor:
+    return cast(Tensor, Spike.apply(v, row.threshold, row, surrogate, t))  # type: ignore[no-untyped-call]
 
 
 def _reset(v: Tensor, fired: Tensor, row: Row) -> Tensor:

@@ -6,7 +6,7 @@ u = v - threshold. Each is a closed form, so that the backward pass through time
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -50,6 +50,14 @@ SURROGATES: dict[SurrogateName, Callable[[Tensor, float], Tensor]] = {
 }
 
 
+class SpikeDerivative(Protocol):
+    """What the backward pass asks for in place of a spike's derivative."""
+
+    def derivative(self, u: Tensor, population: str, t: int, /) -> Tensor:
+        """d spike / d v at u = v - threshold, (batch, *shape) of a population in step t; a new tensor of u's shape."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Surrogate:
     """A surrogate by name: width > 0 in units of the membrane, and a factor `scale` > 0 on all of it.
@@ -71,7 +79,7 @@ class Surrogate:
                 where = f"surrogate {self.name!r}, {field}"
                 raise TrainingError("GSM-608", "not a positive number", where=where, found=value, expected="> 0")
 
-    def derivative(self, u: Tensor) -> Tensor:
-        """d spike / d v at u = v - threshold, elementwise; a new tensor of u's shape."""
+    def derivative(self, u: Tensor, population: str = "", t: int = 0, /) -> Tensor:
+        """d spike / d v at u = v - threshold, elementwise, the same for all neurons; a new tensor of u's shape."""
         slope = SURROGATES[self.name](u, self.width)
         return slope if self.scale == 1 else slope.mul_(self.scale)

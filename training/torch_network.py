@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..compiler import STATE_SHIFT, CompileError, Network, Population, topological_order
 from .encode import as_numbers, encode
 from .errors import TrainingError
-from .surrogates import Surrogate
+from .surrogates import SpikeDerivative, Surrogate
 from .torch_maps import TorchBatchNorm, TorchWeights
 from .torch_parts import TorchConnection, TorchPopulation, every_step
 
@@ -34,13 +34,13 @@ class TorchNetwork(nn.Module):
         self,
         network: Network,
         *,
-        surrogate: Surrogate | None = None,
+        surrogate: SpikeDerivative | None = None,
         detach_reset: bool = False,
         train_thresholds: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
-        self.surrogate = surrogate or Surrogate()
+        self.surrogate: SpikeDerivative = surrogate or Surrogate()
         self.detach_reset = detach_reset
         self.is_integer = network.arithmetic == "int"
         self.order = _acyclic_order(network)

@@ -10,7 +10,7 @@ from ..compiler import CompileError, Connection, Dense, Map, Population, Shape, 
 from .errors import TrainingError
 from .integer_neurons import integer_multi_step
 from .neurons import Row, multi_step, step_by_step
-from .surrogates import Surrogate
+from .surrogates import SpikeDerivative
 from .torch_maps import TorchMap, TorchWeights, split_by_delay, to_array, to_module
 
 COEFFICIENTS = ("threshold", "leak", "current_decay", "v_init")
@@ -94,14 +94,14 @@ class TorchPopulation(nn.Module):
         else:
             self.register_buffer(name, value)
 
-    def forward(self, current: Tensor, n_steps: int, surrogate: Surrogate, detach_reset: bool) -> Tensor:
+    def forward(self, current: Tensor, n_steps: int, surrogate: SpikeDerivative, detach_reset: bool) -> Tensor:
         """Input current without bias -> what is emitted; for a readout its input, or the membrane of its neuron."""
         like = self.like
         if like.neuron is None:
             current = current + self.bias
             return current.clamp_min(0) if like.kind == "relu" else current
         coefficients = {name: getattr(self, name) for name in COEFFICIENTS}
-        row = Row(**coefficients, like=like.neuron, detach_reset=detach_reset)
+        row = Row(**coefficients, like=like.neuron, detach_reset=detach_reset, population=like.name)
         fires = like.kind == "spiking"
         if self.is_integer:
             return integer_multi_step(current, n_steps, row, self.bias, fires=fires).double()

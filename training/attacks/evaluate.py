@@ -12,7 +12,7 @@ from ..data import Dataset
 from ..errors import TrainingError
 from ..evaluate import batches, device_of
 from ..seeds import torch_rng
-from ..surrogates import Surrogate
+from ..surrogates import SpikeDerivative
 from .gradient import using_surrogate
 from .pgd import usual_step_size
 from .rfgsm import usual_alpha
@@ -41,7 +41,7 @@ def evaluate_attack(
     *,
     seed: int = 0,
     batch_size: int = 256,
-    surrogate: Surrogate | None = None,
+    surrogate: SpikeDerivative | None = None,
     progress: Callable[[int, int], None] | None = None,
     **options: object,
 ) -> AttackReport:

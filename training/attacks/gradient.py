@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..losses import kl_divergence
-from ..surrogates import Surrogate
+from ..surrogates import SpikeDerivative
 from ..torch_network import TorchNetwork
 
 Goal = Literal["ce", "kl"]
@@ -34,7 +34,7 @@ def under_attack(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def using_surrogate(model: nn.Module, surrogate: Surrogate | None) -> Iterator[None]:
+def using_surrogate(model: nn.Module, surrogate: SpikeDerivative | None) -> Iterator[None]:
     """The model with another surrogate gradient; None changes nothing.
 
     Raises: TrainingError: GSM-608 if the model is no TorchNetwork, and so has no surrogate.
