@@ -146,6 +146,7 @@ def train_spiking(network: Network, settings: Snn, session: Session) -> StageRes
         surrogate=_surrogate(settings),
         detach_reset=settings.detach_reset,
         train_thresholds=settings.train_thresholds,
+        low_memory=settings.low_memory,
     )
     return _fitted(model, "snn", settings, session)
 

@@ -5,8 +5,9 @@ directly coded image and all that follows it up to the first spiking population,
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, overload
+from typing import Literal, cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from ..compiler import STATE_SHIFT, CompileError, Network, Population, topological_order
 from .encode import as_numbers, encode
 from .errors import TrainingError
+from .recompute import recomputed
 from .surrogates import SpikeDerivative, Surrogate
 from .torch_maps import TorchBatchNorm, TorchWeights
 from .torch_parts import TorchConnection, TorchPopulation, every_step
@@ -27,6 +29,7 @@ class TorchNetwork(nn.Module):
         surrogate: d spike / d v of every spiking population; an attribute, so that an attack may use another.
         detach_reset: True keeps gradients from passing through the spike in the reset.
         train_thresholds: True makes the thresholds of spiking populations parameters.
+        low_memory: True keeps nothing but spikes, a byte each, for the backward pass, which computes layers again.
     Raises: TrainingError: GSM-608 if the network has a cycle.
     """
 
@@ -37,11 +40,13 @@ class TorchNetwork(nn.Module):
         surrogate: SpikeDerivative | None = None,
         detach_reset: bool = False,
         train_thresholds: bool = False,
+        low_memory: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
         self.surrogate: SpikeDerivative = surrogate or Surrogate()
         self.detach_reset = detach_reset
+        self.low_memory = low_memory
         self.is_integer = network.arithmetic == "int"
         self.order = _acyclic_order(network)
         self.connections = nn.ModuleList(
@@ -165,19 +170,21 @@ class TorchNetwork(nn.Module):
                 emitted[name] = steps
                 continue
             incoming = [c for c in self._connections() if c.like.target == name]
-            is_fused = population.like.kind == "spiking" and name != until and len(incoming) == 1
-            norm = incoming[0].norm() if is_fused else None
-            arriving = []
-            for connection in incoming:
-                source = connection.like.source
-                arriving.append(connection(emitted[source], n_steps, but_norm=norm is not None))
+            signals = [emitted[c.like.source] for c in incoming]
+            for source in (c.like.source for c in incoming):
                 waiting[source] -= 1
                 if not waiting[source] and not record:
                     del emitted[source]
-            current = sum(arriving[1:], start=arriving[0])
             if name == until:
-                return current + population.bias, emitted
-            seen = population(current, n_steps, self.surrogate, self.detach_reset, norm)
+                return _added(
+                    [c(s, n_steps) for c, s in zip(incoming, signals, strict=True)]
+                ) + population.bias, emitted
+            layer = self._layer(population, incoming, n_steps)
+            if self.low_memory and population.like.kind == "spiking":
+                seen = recomputed(layer, signals, (*incoming, population))
+            else:
+                seen = layer(*signals)
+            del signals
             if population.like.kind != "readout":
                 emitted[name] = seen
             if name == self.network.output:
@@ -185,6 +192,24 @@ class TorchNetwork(nn.Module):
         if readout is None or until is not None:
             raise TrainingError("GSM-608", "no such population", where=self.network.name, found=until)
         return readout, emitted
+
+    def _layer(
+        self, population: TorchPopulation, incoming: list[TorchConnection], n_steps: int
+    ) -> Callable[..., Tensor]:
+        """From what the sources of its connections emit to what a population shows."""
+        is_alone = population.like.kind == "spiking" and len(incoming) == 1
+        norm = incoming[0].norm() if is_alone else None
+        surrogate, detach_reset = self.surrogate, self.detach_reset
+
+        def layer(*signals: Tensor) -> Tensor:
+            arriving = [c(s, n_steps, but_norm=norm is not None) for c, s in zip(incoming, signals, strict=True)]
+            return cast(Tensor, population(_added(arriving), n_steps, surrogate, detach_reset, norm))
+
+        return layer
+
+
+def _added(arriving: list[Tensor]) -> Tensor:
+    return sum(arriving[1:], start=arriving[0])
 
 
 def read_out(output: Population, seen: Tensor, n_steps: int) -> Tensor:

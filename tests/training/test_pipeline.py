@@ -396,7 +396,7 @@ def test_harp_ends_at_its_density_and_survives_being_killed(recipe, whole, tmp_p
                     harp,
                     out_dir=tmp_path / folder,
                     resume=True,
-                    stages=["dense", "prune"],
+                    stages=stages,
                     progress=stop,
                     save_every_s=0,
                 )
