@@ -88,15 +88,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    lines = [
-        f"{machine(THREADS, f'PyTorch {version('torch')}', *(f'{p} {version(p)}' for p in ('spikingjelly', 'snntorch') if find_spec(p)))}. T = {N_STEPS}, medians of {arguments.rounds} rounds.",
-        "",
-    ]
+    packages = [f"{name} {version(name)}" for name in ("torch", "spikingjelly", "snntorch") if find_spec(name)]
+    lines = [f"{machine(THREADS, *packages)} T = {N_STEPS}, medians of {arguments.rounds} rounds.", ""]
     lines += [f"`{name}`: {text}." for name, (text, *_) in NETWORKS.items()]
-    lines += [
-        "",
-        "| network | | ms per sample | samples per second | against the fastest rival | memory of a step, MB |",
-    ]
+    lines += ["", "| network | | ms per sample | samples per second | times the fastest rival | MB of a step |"]
     lines += ["|---|---|---|---|---|---|"]
     for network, batch in CASES:
         lines += measure(network, batch, arguments.rounds)

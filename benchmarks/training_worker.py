@@ -1,4 +1,4 @@
-"""One framework's side of training.py: builds a network, prints its logits, times a step for each line that it reads."""
+"""One framework's side of training.py: builds a network, prints its logits, times a step for each line it reads."""
 
 import json
 import resource
