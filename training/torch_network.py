@@ -45,7 +45,7 @@ class TorchNetwork(nn.Module):
         self.is_integer = network.arithmetic == "int"
         self.order = _acyclic_order(network)
         self.connections = nn.ModuleList(
-            TorchConnection(c, network[c.source].shape, network[c.target].shape) for c in network.connections
+            TorchConnection(c, network[c.source], network[c.target].shape) for c in network.connections
         )
         self.populations = nn.ModuleList(
             TorchPopulation(p, is_integer=self.is_integer, train_threshold=train_thresholds)

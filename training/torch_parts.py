@@ -19,7 +19,7 @@ COEFFICIENTS = ("threshold", "leak", "current_decay", "v_init")
 class TorchConnection(nn.Module):
     """Final. One connection: a chain of maps; with a delay for each synapse, one map for each delay, not trained."""
 
-    def __init__(self, connection: Connection, source_shape: Shape, target_shape: Shape) -> None:
+    def __init__(self, connection: Connection, source: Population, target_shape: Shape) -> None:
         super().__init__()
         self.like = connection
         self.target_shape = target_shape
@@ -31,9 +31,9 @@ class TorchConnection(nn.Module):
         self.delays = [connection.delay + delay for delay, _ in chains]
         self.chains = nn.ModuleList()
         for _, maps in chains:
-            modules, shape = nn.ModuleList(), source_shape
+            modules, shape = nn.ModuleList(), source.shape
             for m in maps:
-                modules.append(to_module(m, shape))
+                modules.append(to_module(m, shape, from_input=source.kind == "input"))
                 shape = m.output_shape(shape)
             self.chains.append(modules)
         if self.is_delayed_by_synapse:
