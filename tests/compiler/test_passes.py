@@ -412,14 +412,14 @@ def test_a_join_of_anything_but_whole_spikes_cannot_be_quantized(connection, cod
 
 
 def weighted(**changes):
-    """in -> a, in -> b; 0.5 a + 0.25 b (a join) -> c and, a step later, d; all of two neurons."""
+    """in -> a, in -> b; a join, scale a + 2 scale b -> c and, a step later, d; all of two neurons."""
     changes = {"scale": 0.5, "shift": None, "bias": 0.0, "delay": 1, "output": "d", "kind": "spiking", **changes}
-    neurons = {"neuron": integrate_and_fire(0.5)} if changes["kind"] == "spiking" else {}
+    first = integrate_and_fire(1.0) if changes["kind"] == "spiking" else None
     kinds = {"in": "input", "a": changes["kind"], "b": changes["kind"], "sum": "join", "c": "spiking", "d": "spiking"}
     populations = [
         Population(
             name=name, shape=(2,), kind=kind, bias=np.float32(changes["bias"] if name == "sum" else 0),
-            neuron=neurons.get("neuron") if name in "ab" else integrate_and_fire(0.5) if name in "cd" else None,
+            neuron=first if name in "ab" else integrate_and_fire(2.0) if name in "cd" else None,
         )
         for name, kind in kinds.items()
     ]  # fmt: skip
@@ -446,7 +446,7 @@ def weighted(**changes):
     )
 
 
-@pytest.mark.parametrize("changes", [{}, {"shift": 0.25, "delay": 0}, {"bias": 0.125, "delay": 0}, {"scale": -0.25}])
+@pytest.mark.parametrize("changes", [{}, {"shift": 0.25, "delay": 0}, {"bias": 0.125, "delay": 0}, {"scale": 0.75}])
 def test_sources_of_a_real_valued_join_reach_its_targets_past_it(changes):
     n = weighted(**changes)
     expanded = expand_joins(n)
