@@ -18,7 +18,7 @@ ONLY_IN = {
     "torch": {"training"},
     "sklearn": {"training"},
     "PIL": {"training"},
-    "numba": {"simulator"},
+    "numba": {"simulator", "training"},  # docs/decisions/0009
     "llvmlite": {"simulator"},
     "nir": {"compiler"},
     "h5py": {"compiler"},

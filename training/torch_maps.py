@@ -22,6 +22,7 @@ from ..compiler import (
     SumPool2d,
     broadcastable,
 )
+from .fused_neurons import Norm
 
 
 class Masking(nn.Module):
@@ -134,6 +135,14 @@ class TorchBatchNorm(TorchMap):
         return F.batch_norm(
             x, self.mean, self.variance, self.gamma, self.beta, self.training, self.momentum, self.like.eps
         )
+
+    def as_norm(self) -> Norm:
+        """What `forward` would do now, for the neurons to do it."""
+        is_fixed = self.statistics == "batch"
+        return Norm(
+            gamma=self.gamma, beta=self.beta, mean=self.mean, variance=self.variance, eps=self.like.eps,
+            momentum=0.0 if is_fixed else self.momentum, by_batch=is_fixed or self.training,
+        )  # fmt: skip
 
     def to_map(self) -> Map:
         """With the running statistics."""

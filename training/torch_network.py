@@ -164,18 +164,20 @@ class TorchNetwork(nn.Module):
             if population.like.kind == "input":
                 emitted[name] = steps
                 continue
+            incoming = [c for c in self._connections() if c.like.target == name]
+            is_fused = population.like.kind == "spiking" and name != until and len(incoming) == 1
+            norm = incoming[0].norm() if is_fused else None
             arriving = []
-            for connection in self._connections():
+            for connection in incoming:
                 source = connection.like.source
-                if connection.like.target == name:
-                    arriving.append(connection(emitted[source], n_steps))
-                    waiting[source] -= 1
-                    if not waiting[source] and not record:
-                        del emitted[source]
+                arriving.append(connection(emitted[source], n_steps, but_norm=norm is not None))
+                waiting[source] -= 1
+                if not waiting[source] and not record:
+                    del emitted[source]
             current = sum(arriving[1:], start=arriving[0])
             if name == until:
                 return current + population.bias, emitted
-            seen = population(current, n_steps, self.surrogate, self.detach_reset)
+            seen = population(current, n_steps, self.surrogate, self.detach_reset, norm)
             if population.like.kind != "readout":
                 emitted[name] = seen
             if name == self.network.output:

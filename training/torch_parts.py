@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from ..compiler import CompileError, Connection, Dense, Map, Population, Shape, Sparse
 from .errors import TrainingError
+from .fused_neurons import can_fuse, fused_neurons
 from .integer_neurons import integer_multi_step
 from .neurons import Row, multi_step, step_by_step
-from .surrogates import SpikeDerivative
-from .torch_maps import TorchMap, TorchWeights, split_by_delay, to_array, to_module
+from .surrogates import SpikeDerivative, Surrogate
+from .torch_maps import TorchBatchNorm, TorchMap, TorchWeights, split_by_delay, to_array, to_module
 
 COEFFICIENTS = ("threshold", "leak", "current_decay", "v_init")
 
@@ -39,14 +40,19 @@ class TorchConnection(nn.Module):
         if self.is_delayed_by_synapse:
             self.requires_grad_(False)
 
-    def forward(self, emitted: Tensor, n_steps: int) -> Tensor:
-        """What the source emitted -> what arrives at the target."""
+    def norm(self) -> TorchBatchNorm | None:
+        """The batch norm at its end, if that is where it ends."""
+        last = self.maps()[-1:] if len(self.delays) == 1 else []
+        return last[0] if last and isinstance(last[0], TorchBatchNorm) else None
+
+    def forward(self, emitted: Tensor, n_steps: int, *, but_norm: bool = False) -> Tensor:
+        """What the source emitted -> what arrives at the target; without its last batch norm if `but_norm`."""
         total: Tensor | None = None
         for i, delay in enumerate(self.delays):
             x = delayed(emitted, delay, n_steps)
             steps, batch = x.shape[:2]
             x = x.flatten(0, 1)
-            for module in self.maps(i):
+            for module in self.maps(i)[: -1 if but_norm else None]:
                 x = module(x)
             x = x.reshape(steps, batch, *self.target_shape)
             total = x if total is None else total + x
@@ -94,24 +100,43 @@ class TorchPopulation(nn.Module):
         else:
             self.register_buffer(name, value)
 
-    def forward(self, current: Tensor, n_steps: int, surrogate: SpikeDerivative, detach_reset: bool) -> Tensor:
-        """Input current without bias -> what is emitted; for a readout its input, or the membrane of its neuron."""
-        like = self.like
-        if like.neuron is None:
+    def forward(
+        self, current: Tensor, n_steps: int, surrogate: SpikeDerivative, detach_reset: bool,
+        norm: TorchBatchNorm | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Input current without bias -> what is emitted; for a readout its input, or the membrane of its neuron.
+
+        norm: What the current has yet to pass.
+        """
+        like, row = self.like, self._row(detach_reset)
+        fires = like.kind == "spiking"
+        if (
+            fires
+            and row is not None
+            and isinstance(surrogate, Surrogate)
+            and can_fuse(current, row, surrogate, self.bias)
+        ):
+            return fused_neurons(current, n_steps, row, surrogate, self.bias, None if norm is None else norm.as_norm())
+        if norm is not None:
+            current = norm(current.flatten(0, 1)).unflatten(0, current.shape[:2])
+        if row is None:
             current = current + self.bias
             return current.clamp_min(0) if like.kind == "relu" else current
-        coefficients = {name: getattr(self, name) for name in COEFFICIENTS}
-        row = Row(**coefficients, like=like.neuron, detach_reset=detach_reset, population=like.name)
-        fires = like.kind == "spiking"
         if self.is_integer:
             return integer_multi_step(current, n_steps, row, self.bias, fires=fires).double()
-        if like.neuron.bias_target == "membrane":
+        if row.like.bias_target == "membrane":
             to_membrane = self.bias
         else:
             current, to_membrane = current + self.bias, None
         if fires:
             return multi_step(current, n_steps, row, surrogate, to_membrane)
         return step_by_step(current, n_steps, row, surrogate, to_membrane)[1]
+
+    def _row(self, detach_reset: bool) -> Row | None:
+        if self.like.neuron is None:
+            return None
+        coefficients = {name: getattr(self, name) for name in COEFFICIENTS}
+        return Row(**coefficients, like=self.like.neuron, detach_reset=detach_reset, population=self.like.name)
 
     def to_population(self) -> Population:
         """The population with the values that the parameters have now.

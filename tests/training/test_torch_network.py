@@ -184,7 +184,8 @@ def test_batch_norm_shares_its_statistics_over_steps():
     model = TorchNetwork(network).train()
     norm = model.batch_norms()[0]
     seen = []
-    norm.register_forward_hook(lambda module, arguments, result: seen.append(arguments[0]))
+    convolution = next(iter(model.weight_maps().values()))
+    convolution.register_forward_hook(lambda module, arguments, result: seen.append(result))
     steps = torch.rand(network.n_steps, 5, 3, 8, 8)
     mean_before = norm.mean.clone()
     model(steps)
