@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .data import split_validation as split_validation
     from .errors import TrainingError as TrainingError
     from .evaluate import accuracy as accuracy
+    from .firing import Firing as Firing
+    from .firing import firing_rates as firing_rates
     from .losses import cross_entropy as cross_entropy
     from .losses import trades as trades
     from .models import MODELS as MODELS
@@ -60,6 +62,7 @@ _HOME = {
     "data": ("Dataset", "list_datasets", "load_dataset", "split_validation"),
     "errors": ("TrainingError",),
     "evaluate": ("accuracy",),
+    "firing": ("Firing", "firing_rates"),
     "losses": ("cross_entropy", "trades"),
     "models": (
         "MODELS",

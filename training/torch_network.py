@@ -5,6 +5,7 @@ directly coded image and all that follows it up to the first spiking population,
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, overload
 
@@ -16,7 +17,7 @@ from .encode import as_numbers, encode
 from .errors import TrainingError
 from .surrogates import SpikeDerivative, Surrogate
 from .torch_maps import TorchBatchNorm, TorchWeights
-from .torch_parts import TorchConnection, TorchPopulation, every_step
+from .torch_parts import Arriving, TorchConnection, TorchPopulation, every_step
 
 
 class TorchNetwork(nn.Module):
@@ -73,7 +74,7 @@ class TorchNetwork(nn.Module):
             {population: (T, batch, *shape)} for every population but readouts.
         Raises: TrainingError: GSM-608 if x does not fit the input.
         """
-        steps, n_steps = self._steps(x, n_steps)
+        steps, n_steps = self.input_steps(x, n_steps)
         n_samples, is_stream = steps.shape[1], not self.network.reset_between_samples
         if is_stream:  # all samples are one long sample
             steps = every_step(steps, n_steps).transpose(0, 1).flatten(0, 1)[:, None]
@@ -86,10 +87,18 @@ class TorchNetwork(nn.Module):
             return logits
         return logits, {name: every_step(signal, n_steps) for name, signal in emitted.items()}
 
-    def current(self, x: Tensor, name: str, n_steps: int | None = None) -> Tensor:
-        """(T, batch, *shape) input current of one population, bias included; (1, …) where it is the same every step."""
-        steps, n_steps = self._steps(x, n_steps)
-        return self._run(steps, n_steps, until=name)[0]
+    def arriving(self, name: str, emitted: Mapping[str, Tensor], n_steps: int) -> Arriving:
+        """What a population receives by all its connections; emitted: what their sources emitted."""
+        incoming = [c for c in self._connections() if c.like.target == name]
+        norm = incoming[0].norm() if len(incoming) == 1 and self.network[name].kind == "spiking" else None
+        parts = [c(emitted[c.like.source], n_steps, but_norm=norm is not None) for c in incoming]
+        return Arriving(total=sum(parts[1:], start=parts[0]), norm=norm)
+
+    def emit(self, name: str, arriving: Arriving, n_steps: int) -> Tensor:
+        """What a population makes of what it receives: what it emits, or what a readout is read from."""
+        (population,) = (p for p in self.populations_in_order() if p.like.name == name)
+        seen: Tensor = population(arriving.total, n_steps, self.surrogate, self.detach_reset, arriving.norm)
+        return seen
 
     def to_network(self) -> Network:
         """The network with the values that the parameters have now.
@@ -132,8 +141,8 @@ class TorchNetwork(nn.Module):
         """The populations as modules, in the network's order."""
         return [p for p in self.populations if isinstance(p, TorchPopulation)]
 
-    def _steps(self, x: Tensor, n_steps: int | None) -> tuple[Tensor, int]:
-        """(T or 1, batch, *shape) of what the input population emits, and T."""
+    def input_steps(self, x: Tensor, n_steps: int | None) -> tuple[Tensor, int]:
+        """(T or 1, batch, *shape) of what the input population emits, and T; x and n_steps as in `forward`."""
         network, shape = self.network, tuple(self.network.input.shape)
         if x.shape[2:] == shape and n_steps in (None, len(x)) and len(x) > 0:
             return as_numbers(x, network.coding, integer=self.is_integer), len(x)
@@ -148,42 +157,27 @@ class TorchNetwork(nn.Module):
             expected=f"(batch, {', '.join(map(str, shape))}), or with T steps before the batch; n_steps >= 1",
         )
 
-    def _run(
-        self, steps: Tensor, n_steps: int, *, record: bool = False, until: str | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the output population is read from, or the current into `until`; and what was emitted on the way.
+    def _run(self, steps: Tensor, n_steps: int, *, record: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the output population is read from, and what was emitted.
 
         Unless `record`, a signal that nobody needs any more is dropped.
         """
-        emitted: dict[str, Tensor] = {}
-        readout: Tensor | None = None
-        populations = {p.like.name: p for p in self.populations_in_order()}
+        emitted = {self.network.input.name: steps}
+        readout = steps
         waiting = Counter(c.source for c in self.network.connections)
         for name in self.order:
-            population = populations[name]
-            if population.like.kind == "input":
-                emitted[name] = steps
+            if name in emitted:
                 continue
-            incoming = [c for c in self._connections() if c.like.target == name]
-            is_fused = population.like.kind == "spiking" and name != until and len(incoming) == 1
-            norm = incoming[0].norm() if is_fused else None
-            arriving = []
-            for connection in incoming:
-                source = connection.like.source
-                arriving.append(connection(emitted[source], n_steps, but_norm=norm is not None))
-                waiting[source] -= 1
-                if not waiting[source] and not record:
-                    del emitted[source]
-            current = sum(arriving[1:], start=arriving[0])
-            if name == until:
-                return current + population.bias, emitted
-            seen = population(current, n_steps, self.surrogate, self.detach_reset, norm)
-            if population.like.kind != "readout":
+            arriving = self.arriving(name, emitted, n_steps)
+            for connection in self.network.incoming(name):
+                waiting[connection.source] -= 1
+                if not waiting[connection.source] and not record:
+                    del emitted[connection.source]
+            seen = self.emit(name, arriving, n_steps)
+            if self.network[name].kind != "readout":
                 emitted[name] = seen
             if name == self.network.output:
                 readout = seen
-        if readout is None or until is not None:
-            raise TrainingError("GSM-608", "no such population", where=self.network.name, found=until)
         return readout, emitted
 
 
