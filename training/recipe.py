@@ -58,7 +58,7 @@ class Data(Table):
 
     name: Annotated[str, Field(min_length=1)]
     limit: Annotated[int, Field(ge=2)] | None = None
-    augment: Literal["none", "crop", "crop-flip"] = "none"
+    augment: Literal["none", "crop", "crop-flip", "resized-crop-flip"] = "none"
     pad: Annotated[int, Field(ge=0, le=64)] = 0
 
 
