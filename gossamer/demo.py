@@ -95,7 +95,7 @@ def run_demo(
     """
     plans = _recipes(recipe, baseline)
     plan = plans[0]
-    if plan.snn.trades is None:
+    if plan.snn is None or plan.snn.robust is None:
         raise GossamerError("GSM-604", "the demo needs an adversarial recipe", where=f"recipe {plan.name}")
     test = load_images(plan.data.name, split="test", data_dir=data_dir, limit=limit)  # missing data: before training
     n_train = load_images(plan.data.name, split="train", data_dir=data_dir, limit=plan.data.limit).n_samples
@@ -108,7 +108,7 @@ def run_demo(
         Row(name=f"fine-tuned SNN, {WEIGHT_BITS} bits", path=robust["snn"], weight_bits=WEIGHT_BITS),
         *(Row(name="naturally trained SNN", path=natural["snn"]) for natural in others),
     ]
-    eps, chosen_seed = plan.snn.trades.eps, plan.seed if seed is None else seed
+    eps, chosen_seed = plan.snn.robust.eps, plan.seed if seed is None else seed
     attacked = test.limit(N_CHECKED)
     entries, facts, files = [], [], [path for paths in (robust, *others) for path in paths.values()]
     for row in rows:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .firing import Firing as Firing
     from .firing import firing_rates as firing_rates
     from .losses import cross_entropy as cross_entropy
+    from .losses import mart as mart
+    from .losses import pgd_at as pgd_at
     from .losses import trades as trades
     from .models import MODELS as MODELS
     from .models import convnet as convnet
@@ -44,9 +46,13 @@ if TYPE_CHECKING:
     from .pipeline import checkpoint_path as checkpoint_path
     from .pipeline import run_recipe as run_recipe
     from .progress import Progress as Progress
+    from .pruning import attach_rates as attach_rates
     from .pruning import attach_scores as attach_scores
     from .pruning import density_of as density_of
+    from .pruning import prune_at_random as prune_at_random
     from .pruning import prune_by_magnitude as prune_by_magnitude
+    from .pruning import prune_like as prune_like
+    from .pruning import rewire as rewire
     from .recipe import Recipe as Recipe
     from .recipe import list_recipes as list_recipes
     from .recipe import load_recipe as load_recipe
@@ -63,7 +69,7 @@ _HOME = {
     "errors": ("TrainingError",),
     "evaluate": ("accuracy",),
     "firing": ("Firing", "firing_rates"),
-    "losses": ("cross_entropy", "trades"),
+    "losses": ("cross_entropy", "mart", "pgd_at", "trades"),
     "models": (
         "MODELS",
         "convnet",
@@ -79,7 +85,15 @@ _HOME = {
     ),
     "pipeline": ("RunResult", "checkpoint_path", "run_recipe"),
     "progress": ("Progress",),
-    "pruning": ("attach_scores", "density_of", "prune_by_magnitude"),
+    "pruning": (
+        "attach_rates",
+        "attach_scores",
+        "density_of",
+        "prune_at_random",
+        "prune_by_magnitude",
+        "prune_like",
+        "rewire",
+    ),
     "recipe": ("Recipe", "list_recipes", "load_recipe"),
     "record": ("record_spikes",),
     "stages": ("STAGES",),

@@ -68,7 +68,7 @@ def calibrate_thresholds(
                     if progress is not None:
                         progress(len(thresholds) * len(batches) + j + 1, len(measured) * len(batches))
                 _check(name, largest, percentile)
-                run.population(name).get_buffer("threshold").fill_(largest)
+                model.population(name).get_buffer("threshold").fill_(largest)
                 thresholds[name] = scale * largest
             run.fire(name)
     return thresholds

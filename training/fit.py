@@ -12,7 +12,8 @@ from .errors import TrainingError
 from .objective import Objective, make_objective
 from .optimizer import clamp_thresholds, make_optimizer, set_learning_rate
 from .progress import Progress
-from .recipe import Fit
+from .pruning import DIGITS, Rates, rewire, share_to_move, watch_gradients
+from .recipe import Finetune, Fit, Rewire
 from .resume import TrainingState, load_model_arrays, load_optimizer_arrays, model_arrays, optimizer_arrays
 from .session import Session
 from .torch_network import TorchNetwork
@@ -54,13 +55,17 @@ class Running:
 
 @dataclass(kw_only=True, eq=False)
 class Training:
-    """Final. A stage under way: model, position (`epoch` and `batch` come next, from 0) and the best epoch so far."""
+    """Final. A stage under way: model, position (`epoch` and `batch` come next, from 0) and the best epoch so far.
+
+    rates: where layers' shares are learned.
+    """
 
     stage: str
     settings: Fit
     session: Session
     model: TorchNetwork
     optimizer: torch.optim.Optimizer
+    rates: Rates | None = None
     epoch: int = 0
     batch: int = 0
     running: Running = field(default_factory=Running)
@@ -77,6 +82,11 @@ class Training:
     def n_done(self) -> int:
         """Batches of this stage that lie behind."""
         return self.epoch * self.n_batches + self.batch
+
+    @property
+    def done(self) -> float:
+        """Share of this stage's batches that lie behind, in [0, 1)."""
+        return self.n_done / (self.settings.epochs * self.n_batches)
 
     def save(self) -> None:
         """Save the state, if the session keeps one."""
@@ -107,26 +117,28 @@ class Training:
         self.best, self.best_epoch, self.best_score = state.best, state.best_epoch, state.best_score
 
 
-def fit(model: TorchNetwork, stage: str, settings: Fit, session: Session) -> FitResult:
+def fit(model: TorchNetwork, stage: str, settings: Fit, session: Session, rates: Rates | None = None) -> FitResult:
     """Train what is trainable of a model, and leave it as it was at the end of its best epoch.
 
     Best is the highest robust accuracy on the validation set, or the highest mean of robust and clean, as the recipe
-    says (clean, where training is not adversarial; ties: clean, then the later epoch). Goes on from the session's
-    saved state if that state is of this stage.
+    says (clean, where training is not adversarial; ties: clean, then the later epoch); where layers' shares are
+    learned, among the epochs that keep few enough weights, if there is one. Goes on from the session's saved state if
+    that state is of this stage.
 
     Args:
         model: Changed in place.
         stage: Name of the stage: part of every random draw.
         settings: The stage's table in the recipe.
         session: Data, progress, state.
+        rates: The model's, if layers' shares are learned: their excess is added to the loss.
     Raises: TrainingError: GSM-607 if the loss is not finite.
     """
     optimizer = make_optimizer([p for p in model.parameters() if p.requires_grad], settings)
-    training = Training(stage=stage, settings=settings, session=session, model=model, optimizer=optimizer)
+    training = Training(stage=stage, settings=settings, session=session, model=model, optimizer=optimizer, rates=rates)
     state = session.store.take(stage) if session.store else None
     if state is not None:
         training.restore(state)
-    objective, started, n_before = make_objective(settings.trades), time.monotonic(), training.n_done
+    objective, started, n_before = make_objective(settings.robust), time.monotonic(), training.n_done
     while training.epoch < settings.epochs:
         model.train()
         for _, x, y, generator in session.batches(stage, training.epoch, settings.batch_size, first=training.batch):
@@ -143,9 +155,12 @@ def fit(model: TorchNetwork, stage: str, settings: Fit, session: Session) -> Fit
 
 def _step(training: Training, objective: Objective, x: Tensor, y: Tensor, generator: torch.Generator) -> None:
     """One batch."""
-    settings, optimizer = training.settings, training.optimizer
-    set_learning_rate(optimizer, settings, training.n_done / (settings.epochs * training.n_batches))
+    settings, optimizer, rewiring = training.settings, training.optimizer, _rewiring(training)
+    set_learning_rate(optimizer, settings, training.done)
+    watch_gradients(training.model, rewiring is not None)
     loss, logits = objective(training.model, x, y, generator)
+    if training.rates is not None:
+        loss = loss + training.rates()
     value = loss.item()
     if not isfinite(value):
         raise TrainingError(
@@ -154,21 +169,36 @@ def _step(training: Training, objective: Objective, x: Tensor, y: Tensor, genera
             where=f"stage {training.stage}, epoch {training.epoch + 1}, batch {training.batch + 1}",
             found=value,
             expected="a finite loss",
-            remedy=f"lower lr in [{training.stage}], or beta in [{training.stage}.trades]",
+            remedy=f"lower lr in [{training.stage}], or beta in [{training.stage}.robust]",
         )
     training.running.add(value, logits, y)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     clamp_thresholds(training.model, settings)
+    if rewiring is not None:
+        share = share_to_move(rewiring.fraction, training.done, rewiring.until)
+        rewire(training.model, optimizer, share, rewiring.grow, generator)
+        watch_gradients(training.model, False)
+
+
+def _rewiring(training: Training) -> Rewire | None:
+    """The recipe's table, if masks move after this batch."""
+    settings = training.settings
+    table = settings.rewire if isinstance(settings, Finetune) else None
+    is_due = table is not None and (training.n_done + 1) % table.every == 0 and training.done < table.until
+    return table if is_due else None
 
 
 def _end_epoch(training: Training) -> None:
     """Validate, remember the best epoch, write the log."""
     session, running = training.session, training.running
     training.epoch, training.batch, training.running = training.epoch + 1, 0, Running()
-    score = validate(training.model, training.settings.trades, session)
-    if _rank(score, session) >= _rank(training.best_score, session):
+    score = validate(training.model, training.settings.robust, session)
+    if training.rates is not None:
+        score["excess"] = max(0.0, round(training.rates.excess().item(), DIGITS))
+        training.rates.end_epoch()
+    if not training.best or _rank(score, session) >= _rank(training.best_score, session):
         training.best, training.best_epoch, training.best_score = model_arrays(training.model), training.epoch, score
     log_epoch(session, training.stage, training.epoch, {"loss": running.loss, "accuracy": running.accuracy}, score)
 
@@ -189,8 +219,9 @@ def _report(training: Training, seconds_per_batch: float) -> None:
     )
 
 
-def _rank(score: dict[str, float], session: Session) -> tuple[float, float]:
+def _rank(score: dict[str, float], session: Session) -> tuple[bool, float, float]:
     """For comparing epochs."""
-    clean = score.get("clean", -1.0)
+    clean = score["clean"]
     robust = score.get("robust", clean)
-    return (robust + clean if session.recipe.validation.choose_by == "mean" else robust), clean
+    first = robust + clean if session.recipe.validation.choose_by == "mean" else robust
+    return not score.get("excess", 0.0), first, clean

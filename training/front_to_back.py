@@ -6,7 +6,7 @@ from torch import Tensor
 
 from .packed_spikes import PackedSpikes
 from .torch_network import TorchNetwork
-from .torch_parts import Arriving, TorchPopulation
+from .torch_parts import Arriving
 
 HELD_BYTES = 1 << 30  # of what arrives at one population, kept rather than computed twice
 
@@ -38,10 +38,6 @@ class FrontToBack:
         self.kept: dict[int, Arriving] = {}
         self.fired: set[str] = set()
 
-    def population(self, name: str) -> TorchPopulation:
-        """The module of a population."""
-        return next(p for p in self.model.populations_in_order() if p.like.name == name)
-
     def currents(self, name: str) -> Iterator[Tensor]:
         """(T or 1, batch, *shape) input currents of the population whose turn it is, bias included, batch by batch."""
         n_bytes = 0
@@ -50,7 +46,7 @@ class FrontToBack:
             n_bytes += arriving.total.numel() * arriving.total.element_size()
             if n_bytes <= HELD_BYTES:
                 self.kept[j] = arriving
-            yield arriving.current + self.population(name).bias
+            yield arriving.current + self.model.population(name).bias
 
     def fire(self, name: str) -> None:
         """Let the population whose turn it is emit, if anybody needs it, and drop what is needed no more."""

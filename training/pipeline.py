@@ -9,16 +9,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numba
 import torch
 
-from ..compiler import Network, load_checkpoint, save_checkpoint
+from ..compiler import Network, container_identity, load_checkpoint, save_checkpoint
 from .data import Dataset, load_dataset, split_validation
 from .errors import TrainingError
 from .progress import ProgressCallback
-from .recipe import Recipe
+from .recipe import Like, Recipe, Stage
 from .resume import Fingerprint, StateStore, check_fingerprint, load_state
 from .session import Session
-from .stages import STAGES, Stage, new_network
+from .stages import STAGES, new_network
 
 STATE_FILE = "training-state.safetensors"
 LOG_FILE = "history.jsonl"
@@ -40,7 +41,7 @@ def checkpoint_path(out_dir: Path, recipe: Recipe, stage: Stage) -> Path:
         "prune": "2-pruned",
         "finetune": "3-sparse",
         "convert": "4-converted",
-        "snn": "5-robust-snn" if recipe.snn.trades is not None else "5-snn",
+        "snn": "5-robust-snn" if recipe.snn is not None and recipe.snn.robust is not None else "5-snn",
     }
     return out_dir / f"{names[stage]}.safetensors"
 
@@ -77,7 +78,7 @@ def run_recipe(
         if training diverges, GSM-608 for an unknown stage.
     """
     out_dir = Path(out_dir)
-    chosen = _in_order(stages)
+    chosen = _in_order(stages, recipe)
     where = _device(device)
     train, validation = _data(recipe, None if dataset_root is None else Path(dataset_root))
     fingerprint = _fingerprint(recipe, train, validation)
@@ -105,14 +106,15 @@ def _run_stage(stage: Stage, session: Session, out_dir: Path, fingerprint: Finge
         if session.store is not None:
             session.store.take(stage)  # killed between its checkpoint and what comes next: the state is not needed
         return
-    before = list(STAGES)[list(STAGES).index(stage) - 1] if stage != "dense" else None
+    place = recipe.stages.index(stage)
+    before = recipe.stages[place - 1] if place else None
     parent: str | None = None
     if before is None:
         network = new_network(session)
     else:
         network = _load(checkpoint_path(out_dir, recipe, before), fingerprint)
         parent = network.metadata["sha256"]
-    result = STAGES[stage](network, session)
+    result = STAGES[stage](network, getattr(recipe, stage), session)
     record = {
         "stage": stage,
         "epoch": result.epoch,
@@ -148,7 +150,7 @@ def _begin(session: Session, store: StateStore, out_dir: Path, chosen: Sequence[
             remedy="go on with --resume, choose another --out, or delete the file",
         )
     else:
-        for stage in STAGES:
+        for stage in session.recipe.stages:
             path = checkpoint_path(out_dir, session.recipe, stage)
             if path.exists():
                 _load(path, store.fingerprint)  # refuses what another run has made
@@ -198,6 +200,8 @@ def _data(recipe: Recipe, root: Path | None) -> tuple[Dataset, Dataset]:
 
 def _fingerprint(recipe: Recipe, train: Dataset, validation: Dataset) -> Fingerprint:
     data = hashlib.sha256()
+    if isinstance(recipe.prune, Like):
+        data.update(container_identity(recipe.prune.checkpoint)[1].encode())
     for part in (train.x, train.y, validation.x, validation.y):
         data.update(part.tobytes())
     return {
@@ -224,21 +228,25 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _in_order(stages: Sequence[Stage] | None) -> list[Stage]:
+def _in_order(stages: Sequence[Stage] | None, recipe: Recipe) -> list[Stage]:
     if stages is None:
-        return list(STAGES)
-    unknown = [s for s in stages if s not in STAGES]
+        return recipe.stages
+    unknown = [s for s in stages if s not in recipe.stages]
     if unknown or not stages:
         found = unknown[0] if unknown else "none"
-        raise TrainingError("GSM-608", "unknown stage", found=found, expected=", ".join(STAGES))
-    return [stage for stage in STAGES if stage in stages]
+        what = "the recipe has no such stage" if found in STAGES else "unknown stage"
+        raise TrainingError("GSM-608", what, found=found, expected=", ".join(recipe.stages))
+    return [stage for stage in recipe.stages if stage in stages]
 
 
 @contextmanager
 def _threads(n: int) -> Iterator[None]:
-    before = torch.get_num_threads()
+    """PyTorch and Numba with so many threads; sums of PyTorch's depend on it, so it is the recipe that says."""
+    before = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(n)
+    numba.set_num_threads(min(n, before[1]))
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        numba.set_num_threads(before[1])

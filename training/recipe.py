@@ -5,7 +5,7 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -25,6 +25,9 @@ def _fraction(value: Any) -> Any:
     return value
 
 
+Stage = Literal["dense", "prune", "finetune", "convert", "snn"]
+STAGE_NAMES: tuple[Stage, ...] = get_args(Stage)
+PATTERN = r"^(free|channels|kernels|[1-9][0-9]?:[1-9][0-9]?|[1-9][0-9]?x[1-9][0-9]?)$"
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Pixel = Annotated[float, BeforeValidator(_fraction), Field(gt=0, le=1)]
@@ -101,28 +104,49 @@ class Model(Table):
         return {k: v for k, v in self.model_dump(exclude={"builder"}).items() if v is not None}
 
 
-class Trades(Table):
-    """[STAGE.trades]: adversarial training; without this table a stage trains on clean images.
+class Robust(Table):
+    """[STAGE.robust]: adversarial training; without this table a stage trains on clean images.
 
-    attack: what finds x': "pgd" (steps, step_size) or "rfgsm" (alpha), both on the KL divergence.
+    loss: what is minimised over what the attack finds: "trades", "pgd-at" or "mart"; beta is the weight of its second
+    part, which pgd-at has not. attack: "pgd" (steps, step_size, start), "rfgsm" (alpha) or "fgsm"; it climbs the KL
+    divergence for TRADES, else the cross-entropy.
     """
 
-    beta: NotNegative
+    loss: Literal["trades", "pgd-at", "mart"] = "trades"
+    beta: NotNegative | None = None
     eps: Pixel
-    attack: Literal["pgd", "rfgsm"] = "pgd"
+    attack: Literal["pgd", "rfgsm", "fgsm"] = "pgd"
     steps: Annotated[int, Field(ge=1, le=1000)] = 10
     step_size: Pixel | None = None
+    start: Literal["uniform", "normal", "clean"] | None = None
     alpha: Pixel | None = None
 
     @model_validator(mode="after")
-    def _alpha_within_eps(self) -> "Trades":
+    def _fields_fit_each_other(self) -> "Robust":
         if self.alpha is not None and self.alpha > self.eps:
             raise ValueError(f"alpha {self.alpha} is larger than eps {self.eps}")
+        if (self.beta is None) != (self.loss == "pgd-at"):
+            raise ValueError(f"loss {self.loss!r} {'needs a beta' if self.beta is None else 'has no beta'}")
+        if self.loss == "trades" and (self.start == "clean" or self.attack == "fgsm"):
+            raise ValueError("the KL divergence has no gradient at the clean image: start elsewhere")
         return self
 
 
+class Rewire(Table):
+    """[finetune.rewire], [snn.rewire]: the mask changes while weights train, its density stays (RigL, SET).
+
+    every: batches. fraction: of a layer's weights, at the beginning; it goes down a cosine to 0 at `until`, a share of
+    the stage's batches. grow: where the gradient is largest, or at random.
+    """
+
+    every: Annotated[int, Field(ge=1)] = 100
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    until: Annotated[float, Field(gt=0, le=1)] = 0.75
+    grow: Literal["gradient", "random"] = "gradient"
+
+
 class Fit(Table):
-    """What every trained stage has: [dense], [finetune]."""
+    """What every trained stage has: [dense]."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     batch_size: Annotated[int, Field(ge=2, le=65536)] = 64
@@ -131,28 +155,96 @@ class Fit(Table):
     schedule: Literal["cosine", "constant"] = "cosine"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: NotNegative = 5e-4
-    trades: Trades | None = None
+    cutout: Annotated[int, Field(ge=0, le=1024)] = 0
+    robust: Robust | None = None
 
 
-class Hydra(Fit):
-    """[prune] with method = "hydra": train scores."""
+class Finetune(Fit):
+    """[finetune]: the weights that are left."""
+
+    rewire: Rewire | None = None
+
+
+class Masked(Table):
+    """What ways to prune have in common: the share of weights to keep, and which of them are kept together."""
+
+    density: Annotated[float, Field(gt=0, le=1)]
+    pattern: Annotated[str, Field(pattern=PATTERN)] = "free"
+
+    @model_validator(mode="after")
+    def _pattern_keeps_density(self) -> Self:
+        if ":" in self.pattern:
+            n, m = (int(part) for part in self.pattern.split(":"))
+            if n > m:
+                raise ValueError(f"pattern {self.pattern!r} keeps {n} of {m}")
+            if abs(n / m - self.density) > 1e-9:
+                raise ValueError(
+                    f"pattern {self.pattern} keeps {n / m:.5g} of the weights, density says {self.density}"
+                )
+        return self
+
+
+class Hydra(Masked, Fit):
+    """[prune] with method = "hydra": train scores; every layer keeps the same share."""
 
     method: Literal["hydra"]
-    density: Annotated[float, Field(gt=0, le=1)]
 
 
-class Magnitude(Table):
+class Harp(Masked, Fit):
+    """[prune] with method = "harp": train scores and each layer's share.
+
+    initial: share of every layer at the beginning. penalty: weight, growing with every epoch, of what there is beyond
+    `density` in all.
+    """
+
+    method: Literal["harp"]
+    initial: Annotated[float, Field(gt=0, le=1)] = 0.1
+    penalty: Positive = 0.01
+
+    @model_validator(mode="after")
+    def _begins_above_the_least(self) -> Self:
+        if ":" in self.pattern:
+            raise ValueError(f"pattern {self.pattern!r} leaves no shares to learn")
+        if not self.initial > 0.1 * self.density:
+            raise ValueError(f"initial {self.initial} is not above a tenth of density {self.density}")
+        return self
+
+
+class Magnitude(Masked):
     """[prune] with method = "magnitude": keep the largest weights of each layer, or of the whole network."""
 
     method: Literal["magnitude"]
-    density: Annotated[float, Field(gt=0, le=1)]
     scope: Literal["layer", "network"] = "layer"
+
+    @model_validator(mode="after")
+    def _groups_are_of_a_layer(self) -> Self:
+        if self.scope == "network" and self.pattern != "free":
+            raise ValueError(f"pattern {self.pattern!r} is compared by layer alone, not with scope 'network'")
+        return self
+
+
+class Random(Masked):
+    """[prune] with method = "random": the same share of every layer, or more of small layers (Erdős-Rényi)."""
+
+    method: Literal["random"]
+    spread: Literal["uniform", "erdos-renyi"] = "uniform"
+
+
+class Like(Table):
+    """[prune] with method = "like": the masks of another checkpoint."""
+
+    method: Literal["like"]
+    checkpoint: Annotated[str, Field(min_length=1)]
 
 
 class Convert(Table):
-    """[convert]: thresholds from `batches` batches run for `steps` steps, then T = n_steps."""
+    """[convert]: thresholds from `batches` batches run for `steps` steps, then T = n_steps.
+
+    threshold: the same for every population, instead of measured ones. biases: give every layer one, 0 at first.
+    """
 
     n_steps: Annotated[int, Field(ge=1, le=10_000)] = 8
+    threshold: Positive | None = None
     percentile: Annotated[float, Field(gt=0, le=100)] = 99.7
     scale: Positive = 0.3
     batches: Annotated[int, Field(ge=1)] = 11
@@ -160,30 +252,63 @@ class Convert(Table):
     steps: Annotated[int, Field(ge=1)] = 100
     reset: Literal["zero", "subtract"] = "zero"
     leak: Annotated[float, Field(gt=0, le=1)] = 1.0
+    biases: bool = False
 
 
-class Snn(Fit):
-    """[snn]: fine-tuning of the spiking network. min_threshold: trained thresholds are kept above it."""
+class Snn(Finetune):
+    """[snn]: training of the spiking network. min_threshold: trained thresholds are kept above it.
+
+    low_memory: layers are computed again in the backward pass instead of kept.
+    """
 
     surrogate: Literal["triangle", "arctan", "rectangular", "exponential", "straight-through"] = "triangle"
     surrogate_width: Positive = 1.0
     detach_reset: bool = False
     train_thresholds: bool = False
     min_threshold: Positive = 0.03
+    low_memory: bool = False
+
+
+Prune = Annotated[Hydra | Harp | Magnitude | Random | Like, Field(discriminator="method")]
 
 
 class Recipe(Table):
-    """A whole run. Equal recipes on equal data give bit-identical checkpoints on one machine."""
+    """A whole run: the stages whose tables are there, in this order. Equal recipes on equal data give bit-identical
+    checkpoints on one machine.
+    """
 
     recipe: About
     data: Data
     validation: Validation = Validation()
     model: Model = Model()
-    dense: Fit
-    prune: Annotated[Hydra | Magnitude, Field(discriminator="method")]
-    finetune: Fit
-    convert: Convert = Convert()
-    snn: Snn
+    dense: Fit | None = None
+    prune: Prune | None = None
+    finetune: Finetune | None = None
+    convert: Convert | None = None
+    snn: Snn | None = None
+
+    @model_validator(mode="after")
+    def _stages_fit_each_other(self) -> "Recipe":
+        if not self.stages:
+            raise ValueError("no stage: neither dense, prune, finetune, convert nor snn")
+        if self.snn is not None and self.convert is None:
+            raise ValueError("snn needs convert, which makes the network a spiking one")
+        pattern = getattr(self.prune, "pattern", "free")
+        for stage in (self.finetune, self.snn):
+            if stage is not None and stage.rewire is not None and (self.prune is None or pattern != "free"):
+                raise ValueError(f"nothing to rewire: {'no prune' if self.prune is None else f'pattern {pattern!r}'}")
+        return self
+
+    @property
+    def stages(self) -> list[Stage]:
+        """Those that it has, in order."""
+        return [stage for stage in STAGE_NAMES if getattr(self, stage) is not None]
+
+    @property
+    def trains_robustly(self) -> bool:
+        """True if its last trained stage is adversarial."""
+        fitted = [f for f in (self.dense, self.prune, self.finetune, self.snn) if isinstance(f, Fit)]
+        return bool(fitted) and fitted[-1].robust is not None
 
     @property
     def name(self) -> str:
@@ -250,7 +375,15 @@ def parse_recipe(content: dict[str, Any], *, where: str) -> Recipe:
     except ValidationError as error:
         mistakes = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         first, more = mistakes[0], len(mistakes) - 1
-        branches = {"hydra", "magnitude", "constrained-int", "literal['A']"}  # what pydantic adds for unions
+        branches = {
+            "hydra",
+            "harp",
+            "magnitude",
+            "random",
+            "like",
+            "constrained-int",
+            "literal['A']",
+        }  # what pydantic adds for unions
         field = ".".join(str(part) for part in first["loc"] if part not in branches) or "recipe"
         missing = first["type"] in ("missing", "union_tag_not_found")
         raise TrainingError(

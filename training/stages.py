@@ -1,7 +1,8 @@
 """The five stages, from a network with random weights to a sparse, robust, spiking one.
 
 1 dense: train; 2 prune: choose the weights to keep; 3 finetune: train those; 4 convert: ReLU to spikes; 5 snn:
-fine-tune the spiking network. Each is a function (network, session) -> StageResult and changes nothing it is given.
+train the spiking network. Each is a function (network, its table of the recipe, session) -> StageResult and changes
+nothing it is given. A recipe may leave stages out: without 1 to 3 a spiking network is trained from scratch.
 Source: arXiv 2505.15833, with the conversion of Özdenizci & Legenstein 2024.
 """
 
@@ -10,24 +11,22 @@ from dataclasses import dataclass
 from itertools import islice
 from math import nan
 from time import monotonic
-from typing import Literal
+from typing import Any
 
-from ..compiler import CompileError, Network
+from ..compiler import CompileError, Network, load_checkpoint
 from .calibrate import calibrate_thresholds
 from .convert import reestimate_batch_norm, to_spiking
 from .errors import TrainingError
 from .fit import FitResult, fit
 from .models import MODELS
 from .progress import Progress
-from .pruning import attach_scores, prune_by_magnitude
-from .recipe import Hydra, Recipe
+from .pruning import attach_rates, attach_scores, prune_at_random, prune_by_magnitude, prune_like
+from .recipe import Convert, Finetune, Fit, Harp, Hydra, Like, Magnitude, Prune, Random, Snn, Stage
 from .seeds import seed_of
 from .session import Session
 from .surrogates import Surrogate
 from .torch_network import TorchNetwork
 from .validate import log_epoch, validate
-
-Stage = Literal["dense", "prune", "finetune", "convert", "snn"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,84 +62,112 @@ def new_network(session: Session) -> Network:
         ) from None
 
 
-def train_dense(network: Network, session: Session) -> StageResult:
+def train_dense(network: Network, settings: Fit, session: Session) -> StageResult:
     """1. Train every weight."""
-    return _fitted(TorchNetwork(network), "dense", session)
+    return _fitted(TorchNetwork(network), "dense", settings, session)
 
 
-def prune(network: Network, session: Session) -> StageResult:
-    """2. Choose the weights to keep: by trained scores (HYDRA), or by magnitude."""
-    settings = session.recipe.prune
-    if isinstance(settings, Hydra):
-        model = TorchNetwork(network)
-        attach_scores(model, settings.density)
-        return _fitted(model, "prune", session)
-    pruned = prune_by_magnitude(network, settings.density, scope=settings.scope)
-    score = validate(TorchNetwork(pruned).to(session.device), session.recipe.dense.trades, session)
+def prune(network: Network, settings: Prune, session: Session) -> StageResult:
+    """2. Choose the weights to keep."""
+    match settings:
+        case Hydra() | Harp():
+            return _scored(network, settings, session)
+        case Magnitude():
+            pruned = prune_by_magnitude(network, settings.density, scope=settings.scope, pattern=settings.pattern)
+        case Random():
+            seed = seed_of(session.recipe.seed, "random mask")
+            pruned = prune_at_random(
+                network, settings.density, seed=seed, spread=settings.spread, pattern=settings.pattern
+            )
+        case Like():
+            pruned = prune_like(network, load_checkpoint(settings.checkpoint))
+    robust = None if session.recipe.dense is None else session.recipe.dense.robust
+    score = validate(TorchNetwork(pruned).to(session.device), robust, session)
     log_epoch(session, "prune", 0, {}, score)
     return StageResult(network=pruned, epoch=0, validation=score)
 
 
-def finetune_sparse(network: Network, session: Session) -> StageResult:
+def _scored(network: Network, settings: Hydra | Harp, session: Session) -> StageResult:
+    model, rates = TorchNetwork(network), None
+    if isinstance(settings, Hydra):
+        attach_scores(model, settings.density, settings.pattern)
+    else:
+        rates = attach_rates(
+            model, settings.density, initial=settings.initial, penalty=settings.penalty, pattern=settings.pattern
+        )
+    model.to(session.device)
+    result = fit(model, "prune", settings, session, rates)
+    if rates is not None:
+        rates.trim()
+    return StageResult(network=model.to_network(), epoch=result.epoch, validation=result.validation)
+
+
+def finetune_sparse(network: Network, settings: Finetune, session: Session) -> StageResult:
     """3. Train the weights that were kept."""
-    return _fitted(TorchNetwork(network), "finetune", session)
+    return _fitted(TorchNetwork(network), "finetune", settings, session)
 
 
-def convert(network: Network, session: Session) -> StageResult:
+def convert(network: Network, settings: Convert, session: Session) -> StageResult:
     """4. Calibrate thresholds, convert, and estimate batch norm's statistics anew."""
-    settings, recipe = session.recipe.convert, session.recipe
     drawn = session.batches("convert", 0, settings.batch_size)
     batches = [x for _, x, _, _ in islice(drawn, settings.batches)]
-    n_measured = len(batches) * sum(p.kind == "relu" for p in network.populations)
+    names = [p.name for p in network.populations if p.kind == "relu"]
+    n_measured = len(batches) * len(names) if settings.threshold is None else 0
     tell = _reporter(session, n_measured + len(batches))
-    thresholds = calibrate_thresholds(
-        network,
-        batches,
-        n_steps=settings.steps,
-        percentile=settings.percentile,
-        scale=settings.scale,
-        reset=settings.reset,
-        leak=settings.leak,
-        device=session.device,
-        progress=tell(0),
-    )
+    if settings.threshold is None:
+        thresholds = calibrate_thresholds(
+            network,
+            batches,
+            n_steps=settings.steps,
+            percentile=settings.percentile,
+            scale=settings.scale,
+            reset=settings.reset,
+            leak=settings.leak,
+            device=session.device,
+            progress=tell(0),
+        )
+    else:
+        thresholds = dict.fromkeys(names, settings.threshold)
     spiking = to_spiking(network, thresholds, n_steps=settings.n_steps, reset=settings.reset, leak=settings.leak)
-    model = TorchNetwork(spiking, surrogate=_surrogate(recipe)).to(session.device)
+    model = TorchNetwork(spiking).to(session.device)
     reestimate_batch_norm(model, batches, progress=tell(n_measured))
-    score = validate(model, recipe.snn.trades, session)
+    snn, robust = session.recipe.snn, None
+    if snn is not None:
+        model.surrogate, robust = _surrogate(snn), snn.robust
+    score = validate(model, robust, session)
     log_epoch(session, "convert", 0, {}, score)
     return StageResult(network=model.to_network(), epoch=0, validation=score)
 
 
-def finetune_spiking(network: Network, session: Session) -> StageResult:
-    """5. Train the spiking network through time; masks stay as they are."""
-    settings = session.recipe.snn
+def train_spiking(network: Network, settings: Snn, session: Session) -> StageResult:
+    """5. Train the spiking network through time."""
     model = TorchNetwork(
         network,
-        surrogate=_surrogate(session.recipe),
+        surrogate=_surrogate(settings),
         detach_reset=settings.detach_reset,
         train_thresholds=settings.train_thresholds,
+        low_memory=settings.low_memory,
     )
-    return _fitted(model, "snn", session)
+    return _fitted(model, "snn", settings, session)
 
 
-STAGES: dict[Stage, Callable[[Network, Session], StageResult]] = {
+STAGES: dict[Stage, Callable[[Network, Any, Session], StageResult]] = {
     "dense": train_dense,
     "prune": prune,
     "finetune": finetune_sparse,
     "convert": convert,
-    "snn": finetune_spiking,
+    "snn": train_spiking,
 }
 
 
-def _fitted(model: TorchNetwork, stage: Stage, session: Session) -> StageResult:
+def _fitted(model: TorchNetwork, stage: Stage, settings: Fit, session: Session) -> StageResult:
     model.to(session.device)
-    result: FitResult = fit(model, stage, getattr(session.recipe, stage), session)
+    result: FitResult = fit(model, stage, settings, session)
     return StageResult(network=model.to_network(), epoch=result.epoch, validation=result.validation)
 
 
-def _surrogate(recipe: Recipe) -> Surrogate:
-    return Surrogate(name=recipe.snn.surrogate, width=recipe.snn.surrogate_width)
+def _surrogate(settings: Snn) -> Surrogate:
+    return Surrogate(name=settings.surrogate, width=settings.surrogate_width)
 
 
 def _reporter(session: Session, n_batches: int) -> Callable[[int], Callable[[int, int], None]]:

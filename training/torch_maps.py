@@ -38,20 +38,39 @@ class Masking(nn.Module):
 
 
 class FixedMask(Masking):
-    """Final. A mask that does not change; gradients, momentum and decay cannot revive what it hides."""
+    """Final. A mask that training does not change; gradients, momentum and decay cannot revive what it hides.
+
+    keep: the mask, or None. While it is watched it remembers the gradient of every weight, hidden ones too.
+    """
 
     def __init__(self, mask: Tensor | None) -> None:
         super().__init__()
         self.keep: Tensor | None
         self.register_buffer("keep", mask)
+        self._watched: list[Tensor] | None = None
 
     def forward(self, weight: Tensor) -> Tensor:
         """weight * mask."""
-        return weight if self.keep is None else weight * self.keep
+        if self.keep is None:
+            return weight
+        effective = weight * self.keep
+        if self._watched is not None and effective.requires_grad:
+            effective.retain_grad()
+            self._watched.append(effective)
+        return effective
 
     def mask(self) -> Tensor | None:
         """As given."""
         return self.keep
+
+    def watch(self, watched: bool) -> None:
+        """Begin to remember gradients, or forget them."""
+        self._watched = [] if watched else None
+
+    def gradient(self) -> Tensor:
+        """d L / d (weight * mask) of the backward passes since it is watched, of the weight's shape."""
+        gradients = [effective.grad for effective in self._watched or () if effective.grad is not None]
+        return sum(gradients[1:], start=gradients[0])
 
 
 class TorchMap(nn.Module):

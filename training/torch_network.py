@@ -5,9 +5,9 @@ directly coded image and all that follows it up to the first spiking population,
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, overload
+from typing import Literal, cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..compiler import STATE_SHIFT, CompileError, Network, Population, topological_order
 from .encode import as_numbers, encode
 from .errors import TrainingError
+from .recompute import recomputed
 from .surrogates import SpikeDerivative, Surrogate
 from .torch_maps import TorchBatchNorm, TorchWeights
 from .torch_parts import Arriving, TorchConnection, TorchPopulation, every_step
@@ -28,6 +29,7 @@ class TorchNetwork(nn.Module):
         surrogate: d spike / d v of every spiking population; an attribute, so that an attack may use another.
         detach_reset: True keeps gradients from passing through the spike in the reset.
         train_thresholds: True makes the thresholds of spiking populations parameters.
+        low_memory: True keeps nothing but spikes, a byte each, for the backward pass, which computes layers again.
     Raises: TrainingError: GSM-608 if the network has a cycle.
     """
 
@@ -38,11 +40,13 @@ class TorchNetwork(nn.Module):
         surrogate: SpikeDerivative | None = None,
         detach_reset: bool = False,
         train_thresholds: bool = False,
+        low_memory: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
         self.surrogate: SpikeDerivative = surrogate or Surrogate()
         self.detach_reset = detach_reset
+        self.low_memory = low_memory
         self.is_integer = network.arithmetic == "int"
         self.order = _acyclic_order(network)
         self.connections = nn.ModuleList(
@@ -96,9 +100,12 @@ class TorchNetwork(nn.Module):
 
     def emit(self, name: str, arriving: Arriving, n_steps: int) -> Tensor:
         """What a population makes of what it receives: what it emits, or what a readout is read from."""
-        (population,) = (p for p in self.populations_in_order() if p.like.name == name)
-        seen: Tensor = population(arriving.total, n_steps, self.surrogate, self.detach_reset, arriving.norm)
-        return seen
+        population = self.population(name)
+        return cast(Tensor, population(arriving.total, n_steps, self.surrogate, self.detach_reset, arriving.norm))
+
+    def population(self, name: str) -> TorchPopulation:
+        """The module of a population."""
+        return next(p for p in self.populations_in_order() if p.like.name == name)
 
     def to_network(self) -> Network:
         """The network with the values that the parameters have now.
@@ -168,17 +175,36 @@ class TorchNetwork(nn.Module):
         for name in self.order:
             if name in emitted:
                 continue
-            arriving = self.arriving(name, emitted, n_steps)
+            sources = dict.fromkeys(c.source for c in self.network.incoming(name))
+            signals = [emitted[source] for source in sources]
             for connection in self.network.incoming(name):
                 waiting[connection.source] -= 1
                 if not waiting[connection.source] and not record:
                     del emitted[connection.source]
-            seen = self.emit(name, arriving, n_steps)
-            if self.network[name].kind != "readout":
+            layer, kind = self._layer(name, tuple(sources), n_steps), self.network[name].kind
+            if self.low_memory and kind in ("spiking", "join"):
+                seen = recomputed(layer, signals, self._modules_of(name))
+            else:
+                seen = layer(*signals)
+            del signals
+            if kind != "readout":
                 emitted[name] = seen
             if name == self.network.output:
                 readout = seen
         return readout, emitted
+
+    def _layer(self, name: str, sources: Sequence[str], n_steps: int) -> Callable[..., Tensor]:
+        """From what the sources of its connections emit to what a population shows, with the surrogate of now."""
+        population, surrogate, detach_reset = self.population(name), self.surrogate, self.detach_reset
+
+        def layer(*signals: Tensor) -> Tensor:
+            arriving = self.arriving(name, dict(zip(sources, signals, strict=True)), n_steps)
+            return cast(Tensor, population(arriving.total, n_steps, surrogate, detach_reset, arriving.norm))
+
+        return layer
+
+    def _modules_of(self, name: str) -> list[nn.Module]:
+        return [*(c for c in self._connections() if c.like.target == name), self.population(name)]
 
 
 def read_out(output: Population, seen: Tensor, n_steps: int) -> Tensor:

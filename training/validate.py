@@ -6,12 +6,12 @@ from typing import Any
 from ..compiler import write_text
 from .attacks import evaluate_attack, pgd
 from .evaluate import accuracy
-from .recipe import Trades
+from .recipe import Robust
 from .session import Session
 from .torch_network import TorchNetwork
 
 
-def validate(model: TorchNetwork, adversary: Trades | None, session: Session) -> dict[str, float]:
+def validate(model: TorchNetwork, adversary: Robust | None, session: Session) -> dict[str, float]:
     """Accuracies on the validation set: "clean"; with an adversary also "robust", under PGD of the same eps."""
     score = {"clean": accuracy(model, session.validation)}
     if adversary is not None:

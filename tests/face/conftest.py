@@ -87,7 +87,7 @@ epochs = 1
 lr = 0.01
 """
 ADVERSARY = """
-[snn.trades]
+[snn.robust]
 beta = 1.0
 eps = "16/255"
 attack = "rfgsm"

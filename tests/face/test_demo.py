@@ -11,7 +11,7 @@ def natural_recipe(tiny_robust_recipe):
     """The same without adversary."""
     path = tiny_robust_recipe.parent / "natural.toml"
     text = tiny_robust_recipe.read_text().replace('"robust"', '"natural"')
-    path.write_text(text[: text.index("[snn.trades]")])
+    path.write_text(text[: text.index("[snn.robust]")])
     return path
 
 

@@ -1,9 +1,9 @@
-"""TRADES against its formula, written out with softmax and logarithm."""
+"""Robust losses against their formulas, written out with softmax and logarithm."""
 
 import pytest
 import torch
 
-from gossamer.training import TorchNetwork, cross_entropy, mlp, rfgsm, trades
+from gossamer.training import TorchNetwork, cross_entropy, mart, mlp, pgd_at, rfgsm, trades
 from gossamer.training.losses import kl_divergence
 
 
@@ -33,6 +33,34 @@ def test_trades_is_its_formula_with_gradients_into_both_predictions(beta, model,
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(logits, model(x))
     weights = [p for p in model.parameters() if p.requires_grad]
+    torch.testing.assert_close(
+        torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights), atol=1e-6, rtol=1e-4
+    )
+
+
+def test_adversarial_training_is_the_cross_entropy_of_what_the_attack_finds(model, batch, generator):
+    x, y = batch
+    shifted = (x + 0.2).clamp(0, 1)
+    loss, logits = pgd_at(model, x, y, attack=lambda m, x, y, g: shifted, generator=generator)
+    torch.testing.assert_close(logits, model(shifted))
+    torch.testing.assert_close(loss, cross_entropy(model, shifted, y)[0])
+
+
+@pytest.mark.parametrize("beta", [0.0, 5.0])
+def test_mart_is_its_formula_sample_by_sample(beta, model, batch, generator):
+    x, y = batch
+    shifted = (x + 0.2).clamp(0, 1)
+    loss, logits = mart(model, x, y, beta=beta, attack=lambda m, x, y, g: shifted, generator=generator)
+    p, q = torch.softmax(model(x), 1), torch.softmax(model(shifted), 1)
+    expected = 0.0
+    for i, label in enumerate(y.tolist()):
+        others = max(q[i, k] for k in range(4) if k != label)
+        expected = expected - torch.log(q[i, label]) - torch.log(1 - others)
+        expected = expected + beta * (p[i] * torch.log(p[i] / q[i])).sum() * (1 - p[i, label])
+    expected = expected / len(y)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(logits, model(x))
+    weights = [w for w in model.parameters() if w.requires_grad]
     torch.testing.assert_close(
         torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights), atol=1e-6, rtol=1e-4
     )

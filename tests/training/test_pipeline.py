@@ -51,20 +51,20 @@ epochs = 3
 batch_size = 16
 optimizer = "adam"
 lr = 0.01
-[dense.trades]
+[dense.robust]
 {ADVERSARY}steps = 2
 [prune]
 method = "hydra"
 density = 0.2
 epochs = 2
 batch_size = 32
-[prune.trades]
+[prune.robust]
 {ADVERSARY}steps = 1
 [finetune]
 epochs = 2
 batch_size = 32
 lr = 0.01
-[finetune.trades]
+[finetune.robust]
 {ADVERSARY}steps = 1
 [convert]
 n_steps = 3
@@ -76,7 +76,7 @@ epochs = 2
 batch_size = 16
 lr = 0.01
 train_thresholds = true
-[snn.trades]
+[snn.robust]
 {ADVERSARY}attack = "rfgsm"
 """
 FILES = ["1-dense", "2-pruned", "3-sparse", "4-converted", "5-robust-snn"]
@@ -365,13 +365,99 @@ def test_a_diverging_run_says_where_and_what_to_do(recipe_file, tmp_path):
 def test_a_natural_recipe_prunes_by_magnitude_and_ends_under_its_own_name(recipe, tmp_path):
     content = recipe.to_dict()
     for stage in ("dense", "finetune", "snn"):
-        del content[stage]["trades"]
+        del content[stage]["robust"]
     content["prune"] = {"method": "magnitude", "density": 0.2}
     result = run_recipe(parse_recipe(content, where="natural"), out_dir=tmp_path)
     assert result.final.name == "5-snn.safetensors"
     assert all("validation_robust" not in line for line in result.history)
     kept, total = density_of(load_checkpoint(result.final))["fc1"]
     assert kept == total - int(0.8 * total + 1e-9)
+
+
+def variant(recipe, **tables):
+    """The recipe with other tables; None leaves one out."""
+    content = {**recipe.to_dict(), **tables}
+    return parse_recipe({name: table for name, table in content.items() if table is not None}, where="variant")
+
+
+def densities(path):
+    return {name: kept / total for name, (kept, total) in density_of(load_checkpoint(path)).items()}
+
+
+def test_harp_ends_at_its_density_and_survives_being_killed(recipe, whole, tmp_path):
+    table = {"method": "harp", "density": 0.2, "initial": 0.4, "penalty": 0.05, "epochs": 2, "batch_size": 32}
+    harp, stages = variant(recipe, prune={**table, "robust": recipe.to_dict()["prune"]["robust"]}), ["dense", "prune"]
+    for folder in ("whole", "killed"):
+        result = None
+        while result is None:
+            try:
+                stop = killer(9) if folder == "killed" else None
+                result = run_recipe(
+                    harp,
+                    out_dir=tmp_path / folder,
+                    resume=True,
+                    stages=stages,
+                    progress=stop,
+                    save_every_s=0,
+                )
+            except Killed:
+                pass
+    assert digest(tmp_path / "whole" / "2-pruned.safetensors") == digest(result.final)
+    kept, total = (sum(n) for n in zip(*density_of(load_checkpoint(result.final)).values(), strict=True))
+    assert kept / total <= 0.2 + 4 / total, "at most a weight of each layer more"
+    assert all("validation_excess" in line for line in result.history if line["stage"] == "prune")
+
+
+def test_a_spiking_network_can_be_trained_from_scratch_with_a_random_mask(recipe, tmp_path):
+    scratch = variant(
+        recipe,
+        dense=None,
+        finetune=None,
+        prune={"method": "random", "density": 0.2},
+        convert={"n_steps": 3, "threshold": 1.0, "batches": 2, "batch_size": 30},
+    )
+    result = run_recipe(scratch, out_dir=tmp_path)
+    assert list(result.checkpoints) == ["prune", "convert", "snn"]
+    assert load_checkpoint(result.checkpoints["convert"])["conv1"].neuron.threshold == 1.0
+    assert densities(result.checkpoints["prune"]) == densities(result.final)
+    with pytest.raises(TrainingError, match=r"GSM-608.*no such stage.*dense.*prune, convert, snn"):
+        run_recipe(scratch, out_dir=tmp_path, stages=["dense"])
+
+
+def test_masks_move_while_the_spiking_network_trains_if_the_recipe_says_so(recipe, whole, tmp_path):
+    moving = variant(recipe, snn={**recipe.to_dict()["snn"], "rewire": {"every": 2, "fraction": 0.5, "until": 1.0}})
+    for folder in ("whole", "killed"):
+        result = None
+        while result is None:
+            try:
+                stop = killer(14) if folder == "killed" else None
+                result = run_recipe(moving, out_dir=tmp_path / folder, resume=True, progress=stop, save_every_s=0)
+            except Killed:
+                pass
+    assert digest(tmp_path / "whole" / "5-robust-snn.safetensors") == digest(result.final)
+    before, after = (
+        [m.mask for c in load_checkpoint(result.checkpoints[stage]).connections for m in c.maps if hasattr(m, "mask")]
+        for stage in ("convert", "snn")
+    )
+    for old, new in zip(before, after, strict=True):
+        assert old.sum() == new.sum()
+    assert any((old != new).any() for old, new in zip(before, after, strict=True))
+
+
+def test_the_masks_of_another_run_can_be_trained_from_scratch(recipe, whole, tmp_path):
+    like = {"method": "like", "checkpoint": str(whole[0].checkpoints["prune"])}
+    scratch = variant(recipe, dense=None, finetune=None, prune=like)
+    result = run_recipe(scratch, out_dir=tmp_path, stages=["prune"])
+    assert densities(result.final) == pytest.approx(densities(whole[0].checkpoints["prune"]), abs=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["pgd-at", "mart"])
+def test_other_robust_losses_train(loss, recipe, tmp_path):
+    robust = {"loss": loss, "eps": 0.1, "steps": 2, **({"beta": 2.0} if loss == "mart" else {})}
+    changed = variant(recipe, dense={**recipe.to_dict()["dense"], "robust": robust})
+    result = run_recipe(changed, out_dir=tmp_path, stages=["dense"])
+    losses = [line["loss"] for line in result.history]
+    assert losses[-1] < losses[0]
 
 
 def test_the_mean_of_both_accuracies_can_choose_the_epoch(recipe, whole, tmp_path):

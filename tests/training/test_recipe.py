@@ -14,11 +14,16 @@ from gossamer.training.recipe import (
     About,
     Convert,
     Data,
+    Finetune,
+    Harp,
     Hydra,
+    Like,
     Magnitude,
     Model,
+    Random,
+    Rewire,
+    Robust,
     Snn,
-    Trades,
     Validation,
     parse_recipe,
 )
@@ -36,6 +41,7 @@ method = "magnitude"
 density = 0.5
 [finetune]
 epochs = 2
+[convert]
 [snn]
 epochs = 2
 """
@@ -65,8 +71,8 @@ def test_the_baseline_differs_from_the_digits_in_training_alone():
     assert robust.data == natural.data
     assert robust.convert == natural.convert
     assert robust.prune.density == natural.prune.density == 0.1
-    assert robust.snn.trades is not None
-    assert all(getattr(natural, stage).trades is None for stage in ("dense", "finetune", "snn"))
+    assert robust.snn.robust is not None
+    assert all(getattr(natural, stage).robust is None for stage in ("dense", "finetune", "snn"))
 
 
 def test_the_smallest_recipe_gets_the_defaults_of_the_method(tmp_path):
@@ -76,9 +82,9 @@ def test_the_smallest_recipe_gets_the_defaults_of_the_method(tmp_path):
 
 
 def test_pixels_may_be_written_as_fractions(tmp_path):
-    recipe = load(tmp_path, SMALLEST + '[snn.trades]\nbeta = 2\neps = "8/255"\nalpha = "1/255"\n')
-    assert recipe.snn.trades.eps == 8 / 255
-    assert recipe.snn.trades.beta == 2.0
+    recipe = load(tmp_path, SMALLEST + '[snn.robust]\nbeta = 2\neps = "8/255"\nalpha = "1/255"\n')
+    assert recipe.snn.robust.eps == 8 / 255
+    assert recipe.snn.robust.beta == 2.0
 
 
 @pytest.mark.parametrize(
@@ -91,15 +97,23 @@ def test_pixels_may_be_written_as_fractions(tmp_path):
         ("density = 0.5", "density = 1.5", "prune.density", "1.5", "less than or equal to 1"),
         ("density = 0.5", "density = nan", "prune.density", "nan", ""),
         ("density = 0.5", "density = 0.5\nlr = 0.1", "prune.lr", "0.1", "no such field"),
-        ('"magnitude"', '"luck"', "prune", "luck", "'hydra', 'magnitude'"),
-        ('[dense]\nepochs = 2\n', "", "dense", "nothing", "required"),
+        ('"magnitude"', '"luck"', "prune", "luck", "'hydra', 'harp', 'magnitude', 'random', 'like'"),
+        ('[finetune]\nepochs = 2\n', "[finetune]\n", "finetune.epochs", "nothing", "required"),
+        ("[convert]\n", "", "recipe", "", "snn needs convert"),
+        ("density = 0.5", 'density = 0.5\npattern = "rows"', "prune.pattern", "'rows'", "pattern"),
+        ("density = 0.5", 'density = 0.5\npattern = "2:3"', "prune", "", "2:3 keeps 0.66667"),
+        ("density = 0.5", 'density = 0.5\npattern = "3:2"', "prune", "", "3 of 2"),
+        ("density = 0.5", 'density = 0.5\npattern = "channels"\nscope = "network"', "prune", "", "by layer"),
+        ("[convert]", "[finetune.rewire]\nevery = 0\n[convert]", "finetune.rewire.every", "0", "greater than"),
+        ("[convert]", "[dense.robust]\nloss = 'trades'\neps = 0.1\n[convert]", "dense.robust", "", "needs a beta"),
+        ("[convert]", "[dense.robust]\nloss = 'pgd-at'\nbeta = 1.0\neps = 0.1\n[convert]", "dense.robust", "", "no b"),
         ('name = "digits"', 'name = "digits"\naugment = "blur"', "data.augment", "'blur'", "'crop'"),
         ('name = "mine"', 'name = "../mine"', "recipe.name", "'../mine'", "pattern"),
         ("[finetune]", "[typo]\nx = 1\n[finetune]", "typo", "{'x': 1}", "no such field"),
         ("[finetune]", '[model]\nbuilder = "vgg5"\nhidden = [3]\n[finetune]', "model", "vgg5", "does not take hidden"),
         ("[finetune]", '[model]\nchannels = [8, "B"]\n[finetune]', "model.channels.1", "'B'", ""),
-        ("[finetune]", "[snn.trades]\nbeta = 1.0\neps = 0.1\nalpha = 0.2\n[finetune]", "snn.trades", "", "alpha"),
-        ("[finetune]", "[snn.trades]\nbeta = 1.0\neps = '8/0'\n[finetune]", "snn.trades.eps", "'8/0'", "number"),
+        ("[finetune]", "[snn.robust]\nbeta = 1.0\neps = 0.1\nalpha = 0.2\n[finetune]", "snn.robust", "", "alpha"),
+        ("[finetune]", "[snn.robust]\nbeta = 1.0\neps = '8/0'\n[finetune]", "snn.robust.eps", "'8/0'", "number"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_field(tmp_path, old, new, field, found, expected):
@@ -166,7 +180,10 @@ def test_the_choices_of_a_recipe_are_those_of_the_code():
     assert choices(Data, "augment") == set(get_args(Augmentation))
 
 
-@pytest.mark.parametrize("table", [About, Convert, Data, Hydra, Magnitude, Model, Snn, Trades, Validation])
+@pytest.mark.parametrize(
+    "table",
+    [About, Convert, Data, Hydra, Magnitude, Model, Snn, Robust, Rewire, Harp, Random, Like, Finetune, Validation],
+)
 def test_the_reference_page_lists_every_field(table):
     page = (Path(__file__).parents[2] / "docs" / "reference" / "recipes.md").read_text()
     assert set(table.model_fields) <= set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))

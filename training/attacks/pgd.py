@@ -1,9 +1,13 @@
 """Many small steps, each projected back into the ball."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from .gradient import Goal, ascent_direction, check, noise, project, target, under_attack
+
+Start = Literal["uniform", "normal", "clean"]
 
 
 def usual_step_size(eps: float, n_steps: int) -> float:
@@ -19,13 +23,13 @@ def pgd(
     eps: float,
     n_steps: int = 20,
     step_size: float | None = None,
-    random_start: bool = True,
+    start: Start | None = None,
     loss: Goal = "ce",
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Projected gradient descent (ascent, here) on the loss.
 
-    It starts at x + eps uniform(-1, 1) for "ce" and at x + 0.001 N(0, 1) for "kl" (TRADES' inner loop).
+    Without `start` it begins at x + eps uniform(-1, 1) for "ce" and at x + 0.001 N(0, 1) for "kl" (TRADES' inner loop).
 
     Args:
         model: (batch, *shape) in [0, 1] -> logits.
@@ -34,7 +38,7 @@ def pgd(
         eps: Largest change of a pixel, 0 ... 1.
         n_steps: Number of steps, 1 ... 10,000.
         step_size: Change of a pixel per step; 2.5 eps / n_steps if not given.
-        random_start: False starts at x (with "kl" the gradient there is zero).
+        start: "uniform" or "normal" as above, or "clean", which is x (with "kl" the gradient there is zero).
         loss: What to climb: "ce" cross-entropy with y, "kl" divergence from the clean prediction.
         generator: Source of the start.
     Returns: (batch, *shape), in [0, 1] and within eps of x.
@@ -43,14 +47,14 @@ def pgd(
     """
     step_size = usual_step_size(eps, n_steps) if step_size is None else step_size
     check(x, y, goal=loss, eps=(eps, 0, 1), n_steps=(n_steps, 1, 10_000), step_size=(step_size, 0, 1))
+    start = start or ("normal" if loss == "kl" else "uniform")
     with under_attack(model):
         towards = target(model, x, y, loss)
         adversarial = x
-        if random_start:
-            start = (
-                0.001 * noise(x, generator, normal=True) if loss == "kl" else eps * noise(x, generator, normal=False)
-            )
-            adversarial = project(x + start, x, eps)
+        if start == "normal":
+            adversarial = project(x + 0.001 * noise(x, generator, normal=True), x, eps)
+        elif start == "uniform":
+            adversarial = project(x + eps * noise(x, generator, normal=False), x, eps)
         for _ in range(n_steps):
             step = step_size * ascent_direction(model, adversarial, towards, loss)
             adversarial = project(adversarial + step, x, eps)
