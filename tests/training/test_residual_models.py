@@ -236,6 +236,18 @@ def test_weights_of_a_join_are_trained_and_written_back():
     assert len(after) == 1 + 2 * 6
 
 
+@pytest.mark.parametrize("name", ["resnet20", "wrn16-4"])
+def test_layers_that_are_computed_again_have_the_same_gradients(name):
+    network, x = spiking(name, width=1), torch.rand(4, 3, 8, 8)
+    gradients = []
+    for low_memory in (False, True):
+        model = TorchNetwork(network, low_memory=low_memory).train()
+        F.cross_entropy(model(x), torch.arange(4)).backward()
+        gradients.append([p.grad for p in model.parameters()] + [n.mean for n in model.batch_norms()])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+    assert all(g.abs().sum() > 0 for g in gradients[0][-4:])
+
+
 def test_scales_of_every_form_are_trained_in_their_form():
     shape = (2, 3, 3)
     forms = [np.full(s, 2.0, np.float32) for s in ((), (2,), shape)]

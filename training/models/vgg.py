@@ -16,9 +16,7 @@ VGG16: Layout = (64, 64, "A", 128, 128, "A", 256, 256, 256, "A", 512, 512, 512, 
 
 def vgg5(input_shape: Shape, n_classes: int, *, seed: int, mean: Sequence[float], std: Sequence[float]) -> Network:
     """VGG-5: three convolutions, one hidden dense layer of 1024. The layout was chosen here; papers differ on it."""
-    return convnet(
-        input_shape, n_classes, seed=seed, mean=mean, std=std, channels=VGG5, hidden=(1024,), name="vgg5"
-    )  # fmt: skip
+    return convnet(input_shape, n_classes, seed=seed, mean=mean, std=std, channels=VGG5, hidden=(1024,), name="vgg5")
 
 
 def vgg11(input_shape: Shape, n_classes: int, *, seed: int, mean: Sequence[float], std: Sequence[float]) -> Network:
