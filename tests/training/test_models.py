@@ -53,7 +53,7 @@ def test_a_vgg_has_its_layers(name, n_convolutions, dense):
 
 
 def layout(network):
-    """Channels of convolutions, "n" for batch norm, "A" for 2x2 pooling, "G" for a global one, (n,) for dense layers."""
+    """Channels of convolutions, "n" for batch norm, "A" and "G" for 2x2 and global pooling, (n,) for dense layers."""
     words = []
     for m in (m for c in network.connections for m in c.maps):
         if isinstance(m, Conv2d):
