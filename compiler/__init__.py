@@ -36,6 +36,7 @@ from .maps import Shape as Shape
 from .maps import Sparse as Sparse
 from .maps import SumPool2d as SumPool2d
 from .maps import broadcast as broadcast
+from .maps import broadcastable as broadcastable
 from .maps import index_dtype as index_dtype
 from .neurons import COEFFICIENTS as COEFFICIENTS
 from .neurons import CONVENTIONS as CONVENTIONS
@@ -50,6 +51,7 @@ from .neurons import integrator as integrator
 from .neurons import leaky_integrate_and_fire as leaky_integrate_and_fire
 from .passes import apply_masks as apply_masks
 from .passes import compose_maps as compose_maps
+from .passes import expand_joins as expand_joins
 from .passes import fold_batch_norm as fold_batch_norm
 from .passes import fuse_average_pooling as fuse_average_pooling
 from .passes import quantize as quantize

@@ -25,7 +25,8 @@ class Population:
 
     kind: "input"   what the input coding delivers; no neuron.
           "spiking" s from the neuron's equation.
-          "join"    memoryless sum of integer spikes, s = I: the ADD of residual networks (graded spikes).
+          "join"    memoryless sum, s = I: the ADD of residual networks. Of spikes it is graded (0, 1, 2, ...); one of
+                    real numbers is a running sum, which compiling leads past (`expand_joins`).
           "relu"    memoryless s = max(I, 0), real-valued: an artificial neuron, so that an ANN is a network too.
           "readout" does not spike. With a neuron, logits are its final membrane; without, the mean of I over T.
     shape: (n,) or (channels, height, width); ids are channel-major. bias: broadcast to shape.

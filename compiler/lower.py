@@ -12,7 +12,7 @@ from .graph import SynapticGraph
 from .ir import Arithmetic, Connection, Network
 from .maps import Conv2d, Dense, Scale, Shape, Sparse, SumPool2d
 from .matrix import chain_to_matrix, matrix_to_sparse
-from .passes import apply_masks, compose_maps, fold_batch_norm, fuse_average_pooling, quantize
+from .passes import apply_masks, compose_maps, expand_joins, fold_batch_norm, fuse_average_pooling, quantize
 from .projections import MAX_CHANNELS, MAX_KERNEL, Csr, Projection, SharedCsr
 
 AT_ONCE = 1 << 14  # weights of a kernel: what is worked out about them should not be larger than the graph
@@ -47,6 +47,7 @@ def canonicalize(network: Network) -> Network:
     if network.arithmetic == "int":
         return compose_maps(network)
     network = fuse_average_pooling(network)
+    network = expand_joins(network)
     network = fold_batch_norm(network)
     return compose_maps(network)
 

@@ -63,7 +63,8 @@ def networks(draw, tangled=False, layered=False):
                 recurrent = Conv2d(weight=sparse(rng, (shape[0], shape[0], 3, 3)), padding=(1, 1))
             connections.append(Connection(source=name, target=name, maps=(recurrent,), delay=draw(st.integers(1, 2))))
         if source.shape == shape and source.kind != "input" and draw(st.booleans()):
-            add_join(populations, connections, source.name, f"join{i}")
+            weights, bias = draw(st.sampled_from([((1, 1), 0), ((1, 1), 0), ((0.5, 1), 0), ((0.5, -1.5), 0.25)]))
+            add_join(populations, connections, source.name, f"join{i}", weights, bias)
     if draw(st.booleans()):
         source = populations[-1]
         neuron = draw(st.sampled_from([None, integrator(0.5), integrator(1.0, current_decay=0.5)]))
@@ -215,12 +216,13 @@ def add_maximum(populations, connections, name):
     connections.append(Connection(source=source.name, target=name, maps=(window,)))
 
 
-def add_join(populations, connections, skipped, name):
-    """The ADD of a residual block: graded spikes 0, 1, 2."""
+def add_join(populations, connections, skipped, name, weights, bias):
+    """The ADD of a residual block: graded spikes 0, 1, 2; or with weights, constants and a bias, a real-valued sum."""
     shape = populations[-1].shape
-    for source in (skipped, populations[-1].name):
-        connections.append(Connection(source=source, target=name, maps=()))
-    populations.append(Population(name=name, shape=shape, kind="join"))
+    for source, weight in zip((skipped, populations[-1].name), weights, strict=True):
+        maps = () if weight == 1 else (Scale(scale=np.float32(weight), shift=np.float32(weight / 2)),)
+        connections.append(Connection(source=source, target=name, maps=maps))
+    populations.append(Population(name=name, shape=shape, kind="join", bias=np.float32(bias)))
 
 
 def sparse(rng, shape):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .attacks import rfgsm as rfgsm
     from .attacks import using_surrogate as using_surrogate
     from .calibrate import calibrate_thresholds as calibrate_thresholds
+    from .convert import add_biases as add_biases
     from .convert import reestimate_batch_norm as reestimate_batch_norm
     from .convert import to_spiking as to_spiking
     from .data import Dataset as Dataset
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from .data import split_validation as split_validation
     from .errors import TrainingError as TrainingError
     from .evaluate import accuracy as accuracy
+    from .firing import Firing as Firing
+    from .firing import firing_rates as firing_rates
     from .losses import cross_entropy as cross_entropy
     from .losses import mart as mart
     from .losses import pgd_at as pgd_at
@@ -31,9 +34,14 @@ if TYPE_CHECKING:
     from .models import MODELS as MODELS
     from .models import convnet as convnet
     from .models import mlp as mlp
+    from .models import resnet20 as resnet20
+    from .models import resnet32 as resnet32
     from .models import vgg5 as vgg5
     from .models import vgg11 as vgg11
+    from .models import vgg11_tin as vgg11_tin
     from .models import vgg16 as vgg16
+    from .models import wrn16_4 as wrn16_4
+    from .models import wrn28_4 as wrn28_4
     from .pipeline import RunResult as RunResult
     from .pipeline import checkpoint_path as checkpoint_path
     from .pipeline import run_recipe as run_recipe
@@ -56,12 +64,25 @@ if TYPE_CHECKING:
 _HOME = {
     "attacks": ("ATTACKS", "AttackReport", "evaluate_attack", "fgsm", "pgd", "rfgsm", "using_surrogate"),
     "calibrate": ("calibrate_thresholds",),
-    "convert": ("reestimate_batch_norm", "to_spiking"),
+    "convert": ("add_biases", "reestimate_batch_norm", "to_spiking"),
     "data": ("Dataset", "list_datasets", "load_dataset", "split_validation"),
     "errors": ("TrainingError",),
     "evaluate": ("accuracy",),
+    "firing": ("Firing", "firing_rates"),
     "losses": ("cross_entropy", "mart", "pgd_at", "trades"),
-    "models": ("MODELS", "convnet", "mlp", "vgg5", "vgg11", "vgg16"),
+    "models": (
+        "MODELS",
+        "convnet",
+        "mlp",
+        "resnet20",
+        "resnet32",
+        "vgg5",
+        "vgg11",
+        "vgg11_tin",
+        "vgg16",
+        "wrn16_4",
+        "wrn28_4",
+    ),
     "pipeline": ("RunResult", "checkpoint_path", "run_recipe"),
     "progress": ("Progress",),
     "pruning": (

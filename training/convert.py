@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..compiler import Network, Neuron
+from ..compiler import Conv2d, Dense, Network, Neuron
 from .errors import TrainingError
 from .torch_network import TorchNetwork
 
@@ -52,6 +52,37 @@ def to_spiking(
         for p in network.populations
     ]
     return replace(network, populations=tuple(populations), n_steps=n_steps)
+
+
+def add_biases(network: Network) -> Network:
+    """A bias of 0 for every dense and convolution map that has none, the readout's included. Exact.
+
+    They are there to be trained. Before batch norm a bias does nothing but move the running mean, and gets no gradient;
+    it counts where there is no batch norm, as after a VGG's dense layers.
+
+    Args:
+        network: Float32.
+    Raises: TrainingError: GSM-608 for a network of integers, which is not trained.
+    Source: Özdenizci & Legenstein 2024 (code: --use_bias).
+    """
+    if network.arithmetic != "float32":
+        raise TrainingError(
+            "GSM-608", "cannot add biases", where=network.name, found=network.arithmetic, expected="a float32 network",
+            remedy="add them before the network is quantized",
+        )  # fmt: skip
+    connections = [
+        replace(
+            c,
+            maps=tuple(
+                replace(m, bias=np.zeros(m.weight.shape[0], np.float32))
+                if isinstance(m, (Dense, Conv2d)) and m.bias is None
+                else m
+                for m in c.maps
+            ),
+        )
+        for c in network.connections
+    ]
+    return replace(network, connections=tuple(connections))
 
 
 def reestimate_batch_norm(

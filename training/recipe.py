@@ -61,7 +61,7 @@ class Data(Table):
 
     name: Annotated[str, Field(min_length=1)]
     limit: Annotated[int, Field(ge=2)] | None = None
-    augment: Literal["none", "crop", "crop-flip"] = "none"
+    augment: Literal["none", "crop", "crop-flip", "resized-crop-flip"] = "none"
     pad: Annotated[int, Field(ge=0, le=64)] = 0
 
 
@@ -79,17 +79,21 @@ class Validation(Table):
 
 
 class Model(Table):
-    """[model]. The VGGs take no sizes; hidden also serves the mlp."""
+    """[model]. The VGGs take no sizes; hidden also serves the mlp; width is of the residual networks."""
 
-    builder: Literal["mlp", "convnet", "vgg5", "vgg11", "vgg16"] = "convnet"
+    builder: Literal[
+        "mlp", "convnet", "vgg5", "vgg11", "vgg11-tin", "vgg16", "resnet20", "resnet32", "wrn16-4", "wrn28-4"
+    ] = "convnet"
     channels: Channels | None = None
     hidden: Sizes | None = None
     kernel: Literal[1, 3, 5, 7] | None = None
     batch_norm: bool | None = None
+    width: Annotated[int, Field(ge=1, le=1024)] | None = None
 
     @model_validator(mode="after")
     def _sizes_fit_builder(self) -> "Model":
         takes = {"mlp": {"hidden", "batch_norm"}, "convnet": {"channels", "hidden", "kernel", "batch_norm"}}
+        takes |= {name: {"width"} for name in ("resnet20", "resnet32", "wrn16-4", "wrn28-4")}
         surplus = set(self.options()) - takes.get(self.builder, set())
         if surplus:
             raise ValueError(f"builder {self.builder!r} does not take {', '.join(sorted(surplus))}")

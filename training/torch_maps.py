@@ -20,7 +20,7 @@ from ..compiler import (
     Shape,
     Sparse,
     SumPool2d,
-    broadcast,
+    broadcastable,
 )
 from .fused_neurons import Norm
 
@@ -175,13 +175,21 @@ class TorchBatchNorm(TorchMap):
 
 
 class TorchScale(TorchMap):
-    """Final. y = scale x + shift, fixed: input normalisation."""
+    """Final. y = scale x + shift, trained as it is: one number, one per channel or one per neuron.
 
-    def __init__(self, m: Scale, input_shape: Shape) -> None:
+    Fixed in a connection out of the input population: there it is the normalisation of pixels.
+    """
+
+    def __init__(self, m: Scale, input_shape: Shape, *, is_trained: bool) -> None:
         super().__init__()
         self.like = m
-        self.scale = _buffer(self, "scale", _spread(m.scale, input_shape))
-        self.shift = None if m.shift is None else _buffer(self, "shift", _spread(m.shift, input_shape))
+        register = _parameter if is_trained else _buffer
+
+        def add(name: str, array: Array) -> Tensor:
+            return register(self, name, broadcastable(array, input_shape, where="Scale"))
+
+        self.scale = add("scale", m.scale)
+        self.shift = None if m.shift is None else add("shift", m.shift)
 
     def forward(self, x: Tensor) -> Tensor:
         """Elementwise."""
@@ -189,8 +197,9 @@ class TorchScale(TorchMap):
         return y if self.shift is None else y + self.shift
 
     def to_map(self) -> Map:
-        """As given."""
-        return self.like
+        """With the values that are trained, in the shapes given."""
+        trained = {n: to_array(p).reshape(getattr(self.like, n).shape) for n, p in self.named_parameters()}
+        return replace(self.like, **trained)
 
 
 class TorchPool(TorchMap):
@@ -242,15 +251,15 @@ def _dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.linear(x.flatten(1), weight, bias)
 
 
-def to_module(m: Map, input_shape: Shape) -> TorchMap:
-    """The module that does what a map does."""
+def to_module(m: Map, input_shape: Shape, *, from_input: bool = False) -> TorchMap:
+    """The module that does what a map does. from_input: it is in a connection out of the input population."""
     match m:
         case Dense() | Conv2d():
             return TorchWeights(m)
         case BatchNorm():
             return TorchBatchNorm(m)
         case Scale():
-            return TorchScale(m, input_shape)
+            return TorchScale(m, input_shape, is_trained=not from_input)
         case AveragePool2d() | SumPool2d():
             return TorchPool(m)
         case Sparse():
@@ -299,8 +308,3 @@ def _buffer(module: nn.Module, name: str, array: Array) -> Tensor:
     tensor = _tensor(array)
     module.register_buffer(name, tensor)
     return tensor
-
-
-def _spread(array: Array, shape: Shape) -> Array:
-    """With as many axes as `shape`, so that it broadcasts over a batch."""
-    return array if array.ndim == 0 else np.ascontiguousarray(broadcast(array, shape, where="Scale"))

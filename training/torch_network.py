@@ -5,7 +5,7 @@ directly coded image and all that follows it up to the first spiking population,
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, cast, overload
 
@@ -18,7 +18,7 @@ from .errors import TrainingError
 from .recompute import recomputed
 from .surrogates import SpikeDerivative, Surrogate
 from .torch_maps import TorchBatchNorm, TorchWeights
-from .torch_parts import TorchConnection, TorchPopulation, every_step
+from .torch_parts import Arriving, TorchConnection, TorchPopulation, every_step
 
 
 class TorchNetwork(nn.Module):
@@ -50,7 +50,7 @@ class TorchNetwork(nn.Module):
         self.is_integer = network.arithmetic == "int"
         self.order = _acyclic_order(network)
         self.connections = nn.ModuleList(
-            TorchConnection(c, network[c.source].shape, network[c.target].shape) for c in network.connections
+            TorchConnection(c, network[c.source], network[c.target].shape) for c in network.connections
         )
         self.populations = nn.ModuleList(
             TorchPopulation(p, is_integer=self.is_integer, train_threshold=train_thresholds)
@@ -78,7 +78,7 @@ class TorchNetwork(nn.Module):
             {population: (T, batch, *shape)} for every population but readouts.
         Raises: TrainingError: GSM-608 if x does not fit the input.
         """
-        steps, n_steps = self._steps(x, n_steps)
+        steps, n_steps = self.input_steps(x, n_steps)
         n_samples, is_stream = steps.shape[1], not self.network.reset_between_samples
         if is_stream:  # all samples are one long sample
             steps = every_step(steps, n_steps).transpose(0, 1).flatten(0, 1)[:, None]
@@ -91,10 +91,21 @@ class TorchNetwork(nn.Module):
             return logits
         return logits, {name: every_step(signal, n_steps) for name, signal in emitted.items()}
 
-    def current(self, x: Tensor, name: str, n_steps: int | None = None) -> Tensor:
-        """(T, batch, *shape) input current of one population, bias included; (1, …) where it is the same every step."""
-        steps, n_steps = self._steps(x, n_steps)
-        return self._run(steps, n_steps, until=name)[0]
+    def arriving(self, name: str, emitted: Mapping[str, Tensor], n_steps: int) -> Arriving:
+        """What a population receives by all its connections; emitted: what their sources emitted."""
+        incoming = [c for c in self._connections() if c.like.target == name]
+        norm = incoming[0].norm() if len(incoming) == 1 and self.network[name].kind == "spiking" else None
+        parts = [c(emitted[c.like.source], n_steps, but_norm=norm is not None) for c in incoming]
+        return Arriving(total=sum(parts[1:], start=parts[0]), norm=norm)
+
+    def emit(self, name: str, arriving: Arriving, n_steps: int) -> Tensor:
+        """What a population makes of what it receives: what it emits, or what a readout is read from."""
+        population = self.population(name)
+        return cast(Tensor, population(arriving.total, n_steps, self.surrogate, self.detach_reset, arriving.norm))
+
+    def population(self, name: str) -> TorchPopulation:
+        """The module of a population."""
+        return next(p for p in self.populations_in_order() if p.like.name == name)
 
     def to_network(self) -> Network:
         """The network with the values that the parameters have now.
@@ -137,8 +148,8 @@ class TorchNetwork(nn.Module):
         """The populations as modules, in the network's order."""
         return [p for p in self.populations if isinstance(p, TorchPopulation)]
 
-    def _steps(self, x: Tensor, n_steps: int | None) -> tuple[Tensor, int]:
-        """(T or 1, batch, *shape) of what the input population emits, and T."""
+    def input_steps(self, x: Tensor, n_steps: int | None) -> tuple[Tensor, int]:
+        """(T or 1, batch, *shape) of what the input population emits, and T; x and n_steps as in `forward`."""
         network, shape = self.network, tuple(self.network.input.shape)
         if x.shape[2:] == shape and n_steps in (None, len(x)) and len(x) > 0:
             return as_numbers(x, network.coding, integer=self.is_integer), len(x)
@@ -153,63 +164,47 @@ class TorchNetwork(nn.Module):
             expected=f"(batch, {', '.join(map(str, shape))}), or with T steps before the batch; n_steps >= 1",
         )
 
-    def _run(
-        self, steps: Tensor, n_steps: int, *, record: bool = False, until: str | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the output population is read from, or the current into `until`; and what was emitted on the way.
+    def _run(self, steps: Tensor, n_steps: int, *, record: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the output population is read from, and what was emitted.
 
         Unless `record`, a signal that nobody needs any more is dropped.
         """
-        emitted: dict[str, Tensor] = {}
-        readout: Tensor | None = None
-        populations = {p.like.name: p for p in self.populations_in_order()}
+        emitted = {self.network.input.name: steps}
+        readout = steps
         waiting = Counter(c.source for c in self.network.connections)
         for name in self.order:
-            population = populations[name]
-            if population.like.kind == "input":
-                emitted[name] = steps
+            if name in emitted:
                 continue
-            incoming = [c for c in self._connections() if c.like.target == name]
-            signals = [emitted[c.like.source] for c in incoming]
-            for source in (c.like.source for c in incoming):
-                waiting[source] -= 1
-                if not waiting[source] and not record:
-                    del emitted[source]
-            if name == until:
-                return _added(
-                    [c(s, n_steps) for c, s in zip(incoming, signals, strict=True)]
-                ) + population.bias, emitted
-            layer = self._layer(population, incoming, n_steps)
-            if self.low_memory and population.like.kind == "spiking":
-                seen = recomputed(layer, signals, (*incoming, population))
+            sources = dict.fromkeys(c.source for c in self.network.incoming(name))
+            signals = [emitted[source] for source in sources]
+            for connection in self.network.incoming(name):
+                waiting[connection.source] -= 1
+                if not waiting[connection.source] and not record:
+                    del emitted[connection.source]
+            layer, kind = self._layer(name, tuple(sources), n_steps), self.network[name].kind
+            if self.low_memory and kind in ("spiking", "join"):
+                seen = recomputed(layer, signals, self._modules_of(name))
             else:
                 seen = layer(*signals)
             del signals
-            if population.like.kind != "readout":
+            if kind != "readout":
                 emitted[name] = seen
             if name == self.network.output:
                 readout = seen
-        if readout is None or until is not None:
-            raise TrainingError("GSM-608", "no such population", where=self.network.name, found=until)
         return readout, emitted
 
-    def _layer(
-        self, population: TorchPopulation, incoming: list[TorchConnection], n_steps: int
-    ) -> Callable[..., Tensor]:
-        """From what the sources of its connections emit to what a population shows."""
-        is_alone = population.like.kind == "spiking" and len(incoming) == 1
-        norm = incoming[0].norm() if is_alone else None
-        surrogate, detach_reset = self.surrogate, self.detach_reset
+    def _layer(self, name: str, sources: Sequence[str], n_steps: int) -> Callable[..., Tensor]:
+        """From what the sources of its connections emit to what a population shows, with the surrogate of now."""
+        population, surrogate, detach_reset = self.population(name), self.surrogate, self.detach_reset
 
         def layer(*signals: Tensor) -> Tensor:
-            arriving = [c(s, n_steps, but_norm=norm is not None) for c, s in zip(incoming, signals, strict=True)]
-            return cast(Tensor, population(_added(arriving), n_steps, surrogate, detach_reset, norm))
+            arriving = self.arriving(name, dict(zip(sources, signals, strict=True)), n_steps)
+            return cast(Tensor, population(arriving.total, n_steps, surrogate, detach_reset, arriving.norm))
 
         return layer
 
-
-def _added(arriving: list[Tensor]) -> Tensor:
-    return sum(arriving[1:], start=arriving[0])
+    def _modules_of(self, name: str) -> list[nn.Module]:
+        return [*(c for c in self._connections() if c.like.target == name), self.population(name)]
 
 
 def read_out(output: Population, seen: Tensor, n_steps: int) -> Tensor:

@@ -1,7 +1,7 @@
 """A connection and a population of the IR as modules. Signals are (T, batch, *shape); (1, …) is the same every step."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,25 @@ from .torch_maps import TorchBatchNorm, TorchMap, TorchWeights, split_by_delay, 
 COEFFICIENTS = ("threshold", "leak", "current_decay", "v_init")
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Arriving:
+    """What a population receives but for its bias, (T, batch, *shape); `total` has yet to pass `norm`."""
+
+    total: Tensor
+    norm: TorchBatchNorm | None
+
+    @property
+    def current(self) -> Tensor:
+        """Past the norm."""
+        return (
+            self.total if self.norm is None else self.norm(self.total.flatten(0, 1)).unflatten(0, self.total.shape[:2])
+        )
+
+
 class TorchConnection(nn.Module):
     """Final. One connection: a chain of maps; with a delay for each synapse, one map for each delay, not trained."""
 
-    def __init__(self, connection: Connection, source_shape: Shape, target_shape: Shape) -> None:
+    def __init__(self, connection: Connection, source: Population, target_shape: Shape) -> None:
         super().__init__()
         self.like = connection
         self.target_shape = target_shape
@@ -32,9 +47,9 @@ class TorchConnection(nn.Module):
         self.delays = [connection.delay + delay for delay, _ in chains]
         self.chains = nn.ModuleList()
         for _, maps in chains:
-            modules, shape = nn.ModuleList(), source_shape
+            modules, shape = nn.ModuleList(), source.shape
             for m in maps:
-                modules.append(to_module(m, shape))
+                modules.append(to_module(m, shape, from_input=source.kind == "input"))
                 shape = m.output_shape(shape)
             self.chains.append(modules)
         if self.is_delayed_by_synapse:
@@ -117,8 +132,7 @@ class TorchPopulation(nn.Module):
             and can_fuse(current, row, surrogate, self.bias)
         ):
             return fused_neurons(current, n_steps, row, surrogate, self.bias, None if norm is None else norm.as_norm())
-        if norm is not None:
-            current = norm(current.flatten(0, 1)).unflatten(0, current.shape[:2])
+        current = Arriving(total=current, norm=norm).current
         if row is None:
             current = current + self.bias
             return current.clamp_min(0) if like.kind == "relu" else current

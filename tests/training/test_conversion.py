@@ -1,11 +1,15 @@
 """Calibration and conversion."""
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from gossamer.compiler import Connection, Dense, Network, Population
+from gossamer.compiler import Connection, Dense, Network, Population, gate
 from gossamer.training import (
+    MODELS,
     TorchNetwork,
     TrainingError,
     calibrate_thresholds,
@@ -14,6 +18,8 @@ from gossamer.training import (
     reestimate_batch_norm,
     to_spiking,
 )
+from gossamer.training.front_to_back import FrontToBack
+from gossamer.training.packed_spikes import PackedSpikes
 
 
 def a_chain(*weights, n=1000):
@@ -30,6 +36,107 @@ def a_chain(*weights, n=1000):
         output="out",
         n_steps=1,
     )
+
+
+def measured_from_the_input(network, batches, *, n_steps, percentile, scale, reset="zero", leak=1.0):
+    """Each threshold from a run of its own that begins at the input, in float32 throughout."""
+    names = [p.name for p in network.populations if p.kind == "relu"]
+    thresholds = dict.fromkeys(names, 1.0)
+    for name in [n for n in TorchNetwork(network).order if n in names]:
+        model = TorchNetwork(to_spiking(network, thresholds, n_steps=n_steps, reset=reset, leak=leak)).eval()
+        for norm in model.batch_norms():
+            norm.statistics = "batch"
+        largest = -np.inf
+        for x in batches:
+            with torch.no_grad():
+                emitted = model(x, record=True)[1]
+                emitted["input"] = x[None]  # a constant image counts once
+                current = model.arriving(name, emitted, n_steps).current + dict(named(model))[name].bias
+            largest = max(largest, float(np.percentile(current.numpy(), percentile)))
+        thresholds[name] = largest
+    return {name: scale * threshold for name, threshold in thresholds.items()}
+
+
+def named(model):
+    return [(p.like.name, p) for p in model.populations_in_order()]
+
+
+def with_a_gate(network, after):
+    """A population that spikes already, between `after` and what it feeds."""
+    shape = network[after].shape
+    return replace(
+        network,
+        populations=(*network.populations, Population(name="gate", shape=shape, neuron=gate(0.5))),
+        connections=(
+            *(replace(c, source="gate") if c.source == after else c for c in network.connections),
+            Connection(source=after, target="gate", maps=()),
+        ),
+    )
+
+
+NETWORKS = {
+    "chain": lambda: an_ann(),
+    "residual": lambda: MODELS["resnet20"]((1, 8, 8), 4, seed=0, mean=[0.5], std=[0.25], width=2),
+    "running sum": lambda: MODELS["wrn16-4"]((1, 8, 8), 4, seed=0, mean=[0.5], std=[0.25], width=1),
+    "deep running sum": lambda: MODELS["wrn28-4"]((1, 8, 8), 4, seed=0, mean=[0.5], std=[0.25], width=1),
+    "with a gate": lambda: with_a_gate(an_ann(), "conv1"),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("held", [0, 1 << 30])
+def test_one_pass_gives_the_thresholds_of_runs_from_the_input_bit_for_bit(name, held, monkeypatch):
+    monkeypatch.setattr("gossamer.training.front_to_back.HELD_BYTES", held)
+    network, generator = NETWORKS[name](), torch.Generator().manual_seed(0)
+    batches = [torch.rand(n, 1, 8, 8, generator=generator) for n in (6, 5)]
+    options = {"n_steps": 7, "percentile": 99.0, "scale": 0.3, "reset": "subtract", "leak": 0.9}
+    assert calibrate_thresholds(network, batches, **options) == measured_from_the_input(network, batches, **options)
+
+
+def test_every_batch_passes_each_population_once(monkeypatch):
+    """With currents kept; nothing is computed for the readout."""
+    calls = Counter()
+    arriving = TorchNetwork.arriving
+    monkeypatch.setattr(
+        TorchNetwork, "arriving", lambda self, name, *rest: (calls.update([name]), arriving(self, name, *rest))[1]
+    )
+    network = NETWORKS["residual"]()
+    x = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    calibrate_thresholds(network, [x] * 3, n_steps=7)
+    assert calls == {p.name: 3 for p in network.populations if p.kind == "relu"}
+
+
+def test_spikes_are_dropped_when_nobody_needs_them():
+    network = NETWORKS["residual"]()
+    names = {p.name for p in network.populations if p.kind == "relu"}
+    model = TorchNetwork(to_spiking(network, dict.fromkeys(names, 1.0))).eval()
+    run = FrontToBack(model, [torch.rand(2, 1, 8, 8)], 3, names)
+    most = 0
+    with torch.no_grad():
+        for name in run.order:
+            list(run.currents(name))
+            run.fire(name)
+            most = max(most, len(run.emitted))
+    assert run.order[-1] == "block3.3b"
+    assert most == 2, "the input of a block and its first activation"
+    assert not run.emitted
+
+
+@pytest.mark.parametrize(
+    "spikes",
+    [
+        torch.rand(3, 2, 5) > 0.5,
+        (torch.rand(4, 3, 2, 5, 7) > 0.5).float().permute(0, 1, 4, 2, 3),
+        (torch.rand(2, 1, 3, 3) > 0.5).double().expand(2, 6, 3, 3),
+        (torch.rand(4, 6) > 0.5).float()[1:, ::2],
+    ],
+)
+def test_packed_spikes_unpack_to_what_they_were(spikes):
+    again = PackedSpikes(spikes).unpack()
+    assert torch.equal(again, spikes)
+    assert again.dtype == spikes.dtype
+    dense = spikes.numel() == spikes.untyped_storage().nbytes() // spikes.element_size()
+    assert again.stride() == (spikes.stride() if dense else spikes.contiguous().stride())
 
 
 def an_ann():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gossamer.compiler import AveragePool2d, BatchNorm, Conv2d, Dense, Scale, canonicalize
+from gossamer.compiler import AveragePool2d, BatchNorm, CompileError, Conv2d, Dense, Scale, canonicalize
 from gossamer.training import MODELS, TorchNetwork, convnet, mlp
 
 OPTIONS = {"seed": 0, "mean": [0.5] * 3, "std": [0.25] * 3}
@@ -50,6 +50,55 @@ def test_a_vgg_has_its_layers(name, n_convolutions, dense):
     maps = [m for c in network.connections for m in c.maps]
     assert sum(isinstance(m, Conv2d) for m in maps) == n_convolutions
     assert [m.weight.shape for m in maps if isinstance(m, Dense)] == dense
+
+
+def layout(network):
+    """Channels of convolutions, "n" for batch norm, "A" and "G" for 2x2 and global pooling, (n,) for dense layers."""
+    words = []
+    for m in (m for c in network.connections for m in c.maps):
+        if isinstance(m, Conv2d):
+            assert m.weight.shape[2:] == (3, 3)
+            assert (m.stride, m.padding, m.bias) == ((1, 1), (1, 1), None)
+            words.append(m.weight.shape[0])
+        elif isinstance(m, AveragePool2d):
+            words.append("A" if m.kernel == m.stride == (2, 2) else "G")
+        elif isinstance(m, Dense):
+            words.append((m.weight.shape[0],))
+            assert (m.bias is None) == (m.weight.shape[0] == 4096)
+        elif isinstance(m, BatchNorm):
+            words.append("n")
+    return words
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "expected"),
+    [
+        ("vgg11", 32, "64n A 128n 256n A 512n 512n 512n A 512n 512n (4096,) (4096,) (7,)"),
+        ("vgg11-tin", 64, "64n A 128n A 256n 256n A 512n 512n A 512n 512n G (4096,) (7,)"),
+        ("vgg16", 32, "64n 64n A 128n 128n A 256n 256n 256n A 512n 512n 512n A 512n 512n 512n A (4096,) (4096,) (7,)"),
+    ],
+)
+def test_a_vgg_is_laid_out_as_its_source(name, size, expected):
+    """Özdenizci & Legenstein's: batch norm after convolutions and not after dense layers; no bias but the readout's."""
+    network = MODELS[name]((3, size, size), 7, **OPTIONS)
+    assert "".join(map(str, layout(network))) == expected.replace(" ", "")
+    assert network.incoming("fc1")[0].maps[-1].weight.shape[1] == {"vgg11": 8192}.get(name, 512)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_channels", "size"),
+    [("vgg5", 1, 28), ("vgg11", 1, 32), ("vgg11-tin", 1, 32), ("vgg16", 1, 32), ("vgg16", 3, 64)],
+)
+def test_a_vgg_takes_pictures_of_several_sizes(name, n_channels, size):
+    network = MODELS[name]((n_channels, size, size), 7, seed=0, mean=[0.5] * n_channels, std=[0.25] * n_channels)
+    assert network["logits"].shape == (7,)
+
+
+def test_a_picture_too_small_for_its_poolings_is_refused():
+    with pytest.raises(CompileError, match="GSM-201"):
+        MODELS["vgg16"]((3, 28, 28), 7, **OPTIONS)
+    with pytest.raises(CompileError, match="GSM-201"):
+        MODELS["resnet20"]((3,), 7, **OPTIONS)
 
 
 def test_vgg16_has_thirteen_convolutions_and_five_poolings():

@@ -81,6 +81,11 @@ def test_the_smallest_recipe_gets_the_defaults_of_the_method(tmp_path):
     assert (recipe.snn.surrogate, recipe.snn.surrogate_width) == ("triangle", 1.0)
 
 
+def test_residual_networks_take_a_width(tmp_path):
+    recipe = load(tmp_path, SMALLEST.replace("[finetune]", '[model]\nbuilder = "wrn16-4"\nwidth = 4\n[finetune]', 1))
+    assert (recipe.model.builder, recipe.model.options()) == ("wrn16-4", {"width": 4})
+
+
 def test_pixels_may_be_written_as_fractions(tmp_path):
     recipe = load(tmp_path, SMALLEST + '[snn.robust]\nbeta = 2\neps = "8/255"\nalpha = "1/255"\n')
     assert recipe.snn.robust.eps == 8 / 255
@@ -111,6 +116,8 @@ def test_pixels_may_be_written_as_fractions(tmp_path):
         ('name = "mine"', 'name = "../mine"', "recipe.name", "'../mine'", "pattern"),
         ("[finetune]", "[typo]\nx = 1\n[finetune]", "typo", "{'x': 1}", "no such field"),
         ("[finetune]", '[model]\nbuilder = "vgg5"\nhidden = [3]\n[finetune]', "model", "vgg5", "does not take hidden"),
+        ("[finetune]", '[model]\nbuilder = "vgg16"\nwidth = 4\n[finetune]', "model", "vgg16", "does not take width"),
+        ("[finetune]", '[model]\nbuilder = "wrn16-4"\nwidth = 0\n[finetune]', "model.width", "0", "greater than"),
         ("[finetune]", '[model]\nchannels = [8, "B"]\n[finetune]', "model.channels.1", "'B'", ""),
         ("[finetune]", "[snn.robust]\nbeta = 1.0\neps = 0.1\nalpha = 0.2\n[finetune]", "snn.robust", "", "alpha"),
         ("[finetune]", "[snn.robust]\nbeta = 1.0\neps = '8/0'\n[finetune]", "snn.robust.eps", "'8/0'", "number"),

@@ -12,6 +12,7 @@ from .digits import read_digits
 from .image_folder import read_image_folder
 from .locate import ROOT_REMEDY, default_root
 from .mnist import read_fashion_mnist, read_mnist
+from .svhn import read_svhn
 from .tiny_imagenet import read_tiny_imagenet
 
 READERS: dict[str, Callable[[Split, Path], Dataset]] = {
@@ -20,6 +21,7 @@ READERS: dict[str, Callable[[Split, Path], Dataset]] = {
     "fashion-mnist": read_fashion_mnist,
     "cifar10": read_cifar10,
     "cifar100": read_cifar100,
+    "svhn": read_svhn,
     "tiny-imagenet": read_tiny_imagenet,
 }
 FOLDER_PREFIX = "folder:"

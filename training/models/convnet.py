@@ -20,6 +20,8 @@ def convnet(
     hidden: Sequence[int] = (64,),
     kernel: int = 3,
     batch_norm: bool = True,
+    dense_batch_norm: bool = True,
+    pool_everything: bool = False,
     name: str = "convnet",
 ) -> Network:
     """Convolutions with batch norm and ReLU, 2x2 average pooling at "A", then dense layers.
@@ -37,6 +39,8 @@ def convnet(
         hidden: Neurons of the dense layers between the convolutions and the readout.
         kernel: Height and width of every kernel, odd.
         batch_norm: After each layer but the readout.
+        dense_batch_norm: False leaves it out after dense layers.
+        pool_everything: Average over the whole picture before the dense layers.
     Raises: CompileError: GSM-201 if the picture is too small for so many poolings.
     """
     builder = Builder(input_shape=input_shape, rng=np.random.default_rng(seed), batch_norm=batch_norm)
@@ -48,6 +52,9 @@ def convnet(
         else:
             n_convolutions += 1
             builder.convolution(f"conv{n_convolutions}", item, kernel)
+    builder.batch_norm = batch_norm and dense_batch_norm
+    if pool_everything:
+        builder.pool_everything()
     for i, n in enumerate(hidden, 1):
         builder.dense(f"fc{i}", n)
     builder.read_out(n_classes)
