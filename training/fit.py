@@ -141,7 +141,10 @@ def fit(model: TorchNetwork, stage: str, settings: Fit, session: Session, rates:
     objective, started, n_before = make_objective(settings.robust), time.monotonic(), training.n_done
     while training.epoch < settings.epochs:
         model.train()
-        for _, x, y, generator in session.batches(stage, training.epoch, settings.batch_size, first=training.batch):
+        drawn = session.batches(
+            stage, training.epoch, settings.batch_size, first=training.batch, cutout=settings.cutout
+        )
+        for _, x, y, generator in drawn:
             _step(training, objective, x, y, generator)
             training.batch += 1
             if session.store is not None and session.store.is_due and training.batch < training.n_batches:

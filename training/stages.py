@@ -6,17 +6,20 @@ nothing it is given. A recipe may leave stages out: without 1 to 3 a spiking net
 Source: arXiv 2505.15833, with the conversion of Özdenizci & Legenstein 2024.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import nan
 from time import monotonic
 from typing import Any
 
+from torch import Tensor
+
 from ..compiler import CompileError, Network, load_checkpoint
 from .calibrate import calibrate_thresholds
-from .convert import reestimate_batch_norm, to_spiking
+from .convert import add_biases, reestimate_batch_norm, to_spiking
 from .errors import TrainingError
+from .firing import firing_rates
 from .fit import FitResult, fit
 from .models import MODELS
 from .progress import Progress
@@ -129,14 +132,23 @@ def convert(network: Network, settings: Convert, session: Session) -> StageResul
     else:
         thresholds = dict.fromkeys(names, settings.threshold)
     spiking = to_spiking(network, thresholds, n_steps=settings.n_steps, reset=settings.reset, leak=settings.leak)
-    model = TorchNetwork(spiking).to(session.device)
+    model = TorchNetwork(add_biases(spiking) if settings.biases else spiking).to(session.device)
     reestimate_batch_norm(model, batches, progress=tell(n_measured))
     snn, robust = session.recipe.snn, None
     if snn is not None:
         model.surrogate, robust = _surrogate(snn), snn.robust
     score = validate(model, robust, session)
-    log_epoch(session, "convert", 0, {}, score)
+    rates = {
+        "activity_before": _activity(TorchNetwork(network).to(session.device), batches[:1]),
+        "activity": _activity(model, batches[:1]),
+    }
+    log_epoch(session, "convert", 0, rates, score)
     return StageResult(network=model.to_network(), epoch=0, validation=score)
+
+
+def _activity(model: TorchNetwork, batches: Sequence[Tensor]) -> dict[str, float]:
+    """{population: share of its neurons that are active in a step}, rounded for the log."""
+    return {name: round(firing.rate, 5) for name, firing in firing_rates(model, batches).items()}
 
 
 def train_spiking(network: Network, settings: Snn, session: Session) -> StageResult:

@@ -1,6 +1,7 @@
 """What a stage's network does on the validation set, and the log of it."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ..compiler import write_text
@@ -25,7 +26,7 @@ def validate(model: TorchNetwork, adversary: Robust | None, session: Session) ->
 
 
 def log_epoch(
-    session: Session, stage: str, epoch: int, training: dict[str, float], validation: dict[str, float]
+    session: Session, stage: str, epoch: int, training: Mapping[str, Any], validation: dict[str, float]
 ) -> None:
     """Add a record to the history, and rewrite the log file with it."""
     record: dict[str, Any] = {"stage": stage, "epoch": epoch, **training}
