@@ -16,7 +16,7 @@ from ..compiler import Network, container_identity, load_checkpoint, save_checkp
 from .data import Dataset, load_dataset, split_validation
 from .errors import TrainingError
 from .progress import ProgressCallback
-from .recipe import Like, Recipe, Stage
+from .recipe import Recipe, Stage
 from .resume import Fingerprint, StateStore, check_fingerprint, load_state
 from .session import Session
 from .stages import STAGES, new_network
@@ -200,8 +200,8 @@ def _data(recipe: Recipe, root: Path | None) -> tuple[Dataset, Dataset]:
 
 def _fingerprint(recipe: Recipe, train: Dataset, validation: Dataset) -> Fingerprint:
     data = hashlib.sha256()
-    if isinstance(recipe.prune, Like):
-        data.update(container_identity(recipe.prune.checkpoint)[1].encode())
+    for path in recipe.files:
+        data.update(container_identity(path)[1].encode())
     for part in (train.x, train.y, validation.x, validation.y):
         data.update(part.tobytes())
     return {

@@ -79,7 +79,10 @@ class Validation(Table):
 
 
 class Model(Table):
-    """[model]. The VGGs take no sizes; hidden also serves the mlp; width is of the residual networks."""
+    """[model]. The VGGs take no sizes; hidden also serves the mlp; width is of the residual networks.
+
+    checkpoint: a network to start from, instead of a new one.
+    """
 
     builder: Literal[
         "mlp", "convnet", "vgg5", "vgg11", "vgg11-tin", "vgg16", "resnet20", "resnet32", "wrn16-4", "wrn28-4"
@@ -89,11 +92,14 @@ class Model(Table):
     kernel: Literal[1, 3, 5, 7] | None = None
     batch_norm: bool | None = None
     width: Annotated[int, Field(ge=1, le=1024)] | None = None
+    checkpoint: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _sizes_fit_builder(self) -> "Model":
         takes = {"mlp": {"hidden", "batch_norm"}, "convnet": {"channels", "hidden", "kernel", "batch_norm"}}
         takes |= {name: {"width"} for name in ("resnet20", "resnet32", "wrn16-4", "wrn28-4")}
+        if self.checkpoint is not None and self.model_fields_set != {"checkpoint"}:
+            raise ValueError("a checkpoint says all about the model: no other field belongs here")
         surplus = set(self.options()) - takes.get(self.builder, set())
         if surplus:
             raise ValueError(f"builder {self.builder!r} does not take {', '.join(sorted(surplus))}")
@@ -101,7 +107,7 @@ class Model(Table):
 
     def options(self) -> dict[str, Any]:
         """The sizes that are given."""
-        return {k: v for k, v in self.model_dump(exclude={"builder"}).items() if v is not None}
+        return {k: v for k, v in self.model_dump(exclude={"builder", "checkpoint"}).items() if v is not None}
 
 
 class Robust(Table):
@@ -303,6 +309,12 @@ class Recipe(Table):
     def stages(self) -> list[Stage]:
         """Those that it has, in order."""
         return [stage for stage in STAGE_NAMES if getattr(self, stage) is not None]
+
+    @property
+    def files(self) -> list[str]:
+        """Files that it depends on."""
+        masks = self.prune.checkpoint if isinstance(self.prune, Like) else None
+        return [path for path in (self.model.checkpoint, masks) if path is not None]
 
     @property
     def trains_robustly(self) -> bool:

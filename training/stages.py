@@ -42,8 +42,12 @@ class StageResult:
 
 
 def new_network(session: Session) -> Network:
-    """The recipe's model with random weights, normalising with the training set's mean and deviation per channel."""
+    """The recipe's model: a checkpoint's, or one with random weights that normalises with the training set's mean and
+    deviation per channel.
+    """
     recipe, train = session.recipe, session.train
+    if recipe.model.checkpoint is not None:
+        return _fitting(load_checkpoint(recipe.model.checkpoint), session)
     pixels = train.images().astype("float64")
     mean, std = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3))
     try:
@@ -63,6 +67,20 @@ def new_network(session: Session) -> Network:
             found=f"builder {recipe.model.builder!r} on {'x'.join(map(str, train.shape))}",
             remedy='choose another builder, fewer "A" in channels, or larger images',
         ) from None
+
+
+def _fitting(network: Network, session: Session) -> Network:
+    train = session.train
+    found, wanted = (network.input.shape, network[network.output].n_neurons), (train.shape, train.n_classes)
+    if found != wanted:
+        raise TrainingError(
+            "GSM-604",
+            "the network to start from was made for other images or classes",
+            where=f"recipe {session.recipe.name}: model.checkpoint",
+            found=f"{'x'.join(map(str, found[0]))}, {found[1]} outputs",
+            expected=f"{'x'.join(map(str, wanted[0]))}, {wanted[1]} classes",
+        )
+    return network
 
 
 def train_dense(network: Network, settings: Fit, session: Session) -> StageResult:

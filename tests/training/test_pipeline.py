@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from gossamer.compiler import load_checkpoint, read_container
+from gossamer.compiler import load_checkpoint, read_container, save_checkpoint
 from gossamer.training import (
     STAGES,
     TorchNetwork,
@@ -21,6 +21,7 @@ from gossamer.training import (
     density_of,
     load_dataset,
     load_recipe,
+    mlp,
     run_recipe,
     split_validation,
 )
@@ -449,6 +450,24 @@ def test_the_masks_of_another_run_can_be_trained_from_scratch(recipe, whole, tmp
     scratch = variant(recipe, dense=None, finetune=None, prune=like)
     result = run_recipe(scratch, out_dir=tmp_path, stages=["prune"])
     assert densities(result.final) == pytest.approx(densities(whole[0].checkpoints["prune"]), abs=1e-9)
+
+
+def test_a_run_can_start_from_another_ones_network(recipe, whole, tmp_path):
+    """The stages after the first, from its checkpoint, are what they are in the whole run."""
+    started = variant(recipe, dense=None, model={"checkpoint": str(whole[0].checkpoints["dense"])})
+    result = run_recipe(started, out_dir=tmp_path)
+    for stage in ("prune", "finetune", "convert", "snn"):
+        ours, theirs = (load_checkpoint(r.checkpoints[stage]) for r in (result, whole[0]))
+        for a, b in zip(ours.connections, theirs.connections, strict=True):
+            for m, n in zip(a.maps, b.maps, strict=True):
+                np.testing.assert_array_equal(getattr(m, "weight", 0), getattr(n, "weight", 0))
+
+
+def test_a_network_for_other_images_is_no_start(recipe, tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_checkpoint(mlp((1, 4, 4), 10, seed=0, mean=[0.5], std=[0.5]), path)
+    with pytest.raises(TrainingError, match=r"GSM-604.*other images.*1x4x4, 10 outputs.*1x8x8, 10 classes"):
+        run_recipe(variant(recipe, model={"checkpoint": str(path)}), out_dir=tmp_path / "out")
 
 
 @pytest.mark.parametrize("loss", ["pgd-at", "mart"])

@@ -1,0 +1,88 @@
+"""Studies: the rows of a table, each a recipe of its own, made from one recipe by changing what the row is about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .errors import TrainingError
+from .recipe import Fit, Recipe, Stage, parse_recipe
+
+Method = Literal["none", "hydra", "harp", "magnitude", "random", "end-to-end", "end-to-end-rigl"]
+METHODS: tuple[Method, ...] = ("hydra", "harp", "magnitude", "random", "end-to-end", "end-to-end-rigl")
+SCORED = ("hydra", "harp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row: how the network became sparse, the share of weights it keeps, and all that its training depends on."""
+
+    name: str
+    method: Method
+    density: float
+    recipe: Recipe
+
+
+def rows_of(base: Recipe, *, densities: Sequence[float], methods: Sequence[Method] = METHODS) -> list[Row]:
+    """The dense network, then every method at every density.
+
+    none         the base without pruning and sparse fine-tuning.
+    hydra, harp  the base with scores, or scores and shares, trained as its [prune] says.
+    magnitude, random  the base with these masks instead of trained ones.
+    end-to-end   no artificial network: a spiking network with a random mask (Erdős-Rényi shares) is trained from random
+                 weights as the base's [snn], with the optimizer and learning rate of [dense], for as many epochs as the
+                 base takes in all its stages.
+    end-to-end-rigl  the same, but the mask is rewired where gradients are largest (Evci et al. 2020).
+
+    Args:
+        base: With all five stages, and scores to be trained in [prune].
+        densities: Shares of weights, in (0, 1).
+        methods: Of METHODS.
+    Raises: TrainingError: GSM-604 if the base has not what rows are made of.
+    """
+    if base.stages != ["dense", "prune", "finetune", "convert", "snn"] or not isinstance(base.prune, Fit):
+        raise TrainingError(
+            "GSM-604",
+            "not a recipe that rows can be made of",
+            where=f"recipe {base.name}",
+            found=f"stages {', '.join(base.stages)}",
+            expected="all five, with hydra or harp in [prune]",
+        )
+    rows = [_row(base, "none", 1.0)]
+    return rows + [_row(base, method, density) for density in densities for method in methods]
+
+
+def only(recipe: Recipe, stages: Sequence[Stage], *, start: str | None = None) -> Recipe:
+    """The recipe with these stages alone, and with another network to begin with: to share what rows have in common."""
+    tables = recipe.to_dict()
+    kept = {name: table for name, table in tables.items() if name not in recipe.stages or name in stages}
+    if start is not None:
+        kept["model"] = {"checkpoint": start}
+    return parse_recipe(kept, where=recipe.name)
+
+
+def _row(base: Recipe, method: Method, density: float) -> Row:
+    tables = base.to_dict()
+    if method == "none":
+        del tables["prune"], tables["finetune"]
+    elif method in SCORED:
+        tables["prune"] |= {"method": method, "density": density}
+    elif method in ("magnitude", "random"):
+        tables["prune"] = {"method": method, "density": density}
+    else:
+        tables = _end_to_end(tables, density, rewires=method == "end-to-end-rigl")
+    name = f"{base.name}-{method}" if method == "none" else f"{base.name}-{method}-{100 * (1 - density):g}"
+    tables["recipe"]["name"] = name
+    return Row(name=name, method=method, density=density, recipe=parse_recipe(tables, where=name))
+
+
+def _end_to_end(tables: dict[str, Any], density: float, *, rewires: bool) -> dict[str, Any]:
+    dense = tables["dense"]
+    epochs = sum(tables[stage]["epochs"] for stage in ("dense", "prune", "finetune", "snn"))
+    scratch = {key: dense[key] for key in ("optimizer", "lr", "schedule", "momentum", "weight_decay") if key in dense}
+    tables["snn"] |= {"epochs": epochs, **scratch}
+    if rewires:
+        tables["snn"]["rewire"] = {}
+    tables["convert"]["threshold"] = 1.0
+    tables["prune"] = {"method": "random", "density": density, "spread": "erdos-renyi"}
+    del tables["dense"], tables["finetune"]
+    return tables
