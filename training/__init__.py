@@ -8,12 +8,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .artificial import as_artificial as as_artificial
     from .attacks import ATTACKS as ATTACKS
+    from .attacks import AdaptiveSurrogate as AdaptiveSurrogate
     from .attacks import AttackReport as AttackReport
+    from .attacks import apgd_ce as apgd_ce
+    from .attacks import apgd_dlr as apgd_dlr
+    from .attacks import apgd_t as apgd_t
     from .attacks import evaluate_attack as evaluate_attack
+    from .attacks import fab as fab
+    from .attacks import fab_t as fab_t
     from .attacks import fgsm as fgsm
+    from .attacks import mi_fgsm as mi_fgsm
     from .attacks import pgd as pgd
     from .attacks import rfgsm as rfgsm
+    from .attacks import sa_pgd as sa_pgd
+    from .attacks import square as square
+    from .attacks import using_bpda as using_bpda
     from .attacks import using_surrogate as using_surrogate
     from .calibrate import calibrate_thresholds as calibrate_thresholds
     from .convert import reestimate_batch_norm as reestimate_batch_norm
@@ -22,6 +33,7 @@ if TYPE_CHECKING:
     from .data import list_datasets as list_datasets
     from .data import load_dataset as load_dataset
     from .data import split_validation as split_validation
+    from .encode import Bpda as Bpda
     from .errors import TrainingError as TrainingError
     from .evaluate import accuracy as accuracy
     from .losses import cross_entropy as cross_entropy
@@ -39,6 +51,7 @@ if TYPE_CHECKING:
     from .pruning import attach_scores as attach_scores
     from .pruning import density_of as density_of
     from .pruning import prune_by_magnitude as prune_by_magnitude
+    from .rate_backpropagation import RateBackpropagation as RateBackpropagation
     from .recipe import Recipe as Recipe
     from .recipe import list_recipes as list_recipes
     from .recipe import load_recipe as load_recipe
@@ -48,7 +61,28 @@ if TYPE_CHECKING:
     from .torch_network import TorchNetwork as TorchNetwork
 
 _HOME = {
-    "attacks": ("ATTACKS", "AttackReport", "evaluate_attack", "fgsm", "pgd", "rfgsm", "using_surrogate"),
+    "attacks": (
+        "ATTACKS",
+        "AdaptiveSurrogate",
+        "AttackReport",
+        "apgd_ce",
+        "apgd_dlr",
+        "apgd_t",
+        "evaluate_attack",
+        "fab",
+        "fab_t",
+        "fgsm",
+        "mi_fgsm",
+        "pgd",
+        "rfgsm",
+        "sa_pgd",
+        "square",
+        "using_bpda",
+        "using_surrogate",
+    ),
+    "artificial": ("as_artificial",),
+    "encode": ("Bpda",),
+    "rate_backpropagation": ("RateBackpropagation",),
     "calibrate": ("calibrate_thresholds",),
     "convert": ("reestimate_batch_norm", "to_spiking"),
     "data": ("Dataset", "list_datasets", "load_dataset", "split_validation"),

@@ -1,4 +1,4 @@
-"""Attacks by name: each a function (model, images, labels, eps, ...) -> images in [0, 1], at most eps away per pixel.
+"""Attacks by name: each a function (model, images, labels, eps, ...) -> images in [0, 1], at most eps away.
 
 A new attack is a file beside these and a line in ATTACKS (docs/how-to/add-an-attack.md).
 """
@@ -7,12 +7,35 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from .adaptive import AdaptiveSurrogate as AdaptiveSurrogate
+from .adaptive import sa_pgd as sa_pgd
+from .auto import apgd_ce as apgd_ce
+from .auto import apgd_dlr as apgd_dlr
+from .auto import apgd_t as apgd_t
+from .auto import fab as fab
+from .auto import fab_t as fab_t
+from .auto import square as square
 from .evaluate import AttackReport as AttackReport
 from .evaluate import evaluate_attack as evaluate_attack
 from .fgsm import fgsm as fgsm
 from .gradient import Goal as Goal
+from .gradient import Norm as Norm
+from .gradient import using_bpda as using_bpda
 from .gradient import using_surrogate as using_surrogate
+from .mi_fgsm import mi_fgsm as mi_fgsm
 from .pgd import pgd as pgd
 from .rfgsm import rfgsm as rfgsm
 
-ATTACKS: dict[str, Callable[..., Tensor]] = {"fgsm": fgsm, "pgd": pgd, "rfgsm": rfgsm}
+ATTACKS: dict[str, Callable[..., Tensor]] = {
+    "fgsm": fgsm,
+    "rfgsm": rfgsm,
+    "pgd": pgd,
+    "mi-fgsm": mi_fgsm,
+    "sa-pgd": sa_pgd,
+    "apgd-ce": apgd_ce,
+    "apgd-dlr": apgd_dlr,
+    "apgd-t": apgd_t,
+    "fab": fab,
+    "fab-t": fab_t,
+    "square": square,
+}

@@ -3,7 +3,18 @@
 import torch
 from torch import Tensor, nn
 
-from .gradient import Goal, ascent_direction, check, noise, project, target, under_attack
+from .gradient import (
+    Goal,
+    Norm,
+    ascent_direction,
+    check,
+    largest_distance,
+    noise,
+    project,
+    start_in_ball,
+    target,
+    under_attack,
+)
 
 
 def usual_step_size(eps: float, n_steps: int) -> float:
@@ -17,41 +28,46 @@ def pgd(
     y: Tensor,
     *,
     eps: float,
+    norm: Norm = "linf",
     n_steps: int = 20,
     step_size: float | None = None,
     random_start: bool = True,
     loss: Goal = "ce",
+    eot: int = 1,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Projected gradient descent (ascent, here) on the loss.
+    """Projected gradient descent (ascent, here) on the loss: steps along sign(grad), for "l2" along grad / |grad|_2.
 
-    It starts at x + eps uniform(-1, 1) for "ce" and at x + 0.001 N(0, 1) for "kl" (TRADES' inner loop).
+    It starts uniformly in the ball for "ce" and at x + 0.001 N(0, 1) for "kl" (TRADES' inner loop).
 
     Args:
         model: (batch, *shape) in [0, 1] -> logits.
         x: (batch, *shape) images in [0, 1].
         y: (batch,) labels.
-        eps: Largest change of a pixel, 0 ... 1.
+        eps: Largest change of a pixel, 0 ... 1; for "l2" the largest Euclidean length of an image's change.
+        norm: "linf" or "l2".
         n_steps: Number of steps, 1 ... 10,000.
-        step_size: Change of a pixel per step; 2.5 eps / n_steps if not given.
+        step_size: Length of a step in that norm; 2.5 eps / n_steps if not given.
         random_start: False starts at x (with "kl" the gradient there is zero).
         loss: What to climb: "ce" cross-entropy with y, "kl" divergence from the clean prediction.
-        generator: Source of the start.
+        eot: Draws of a random input coding over which each gradient is averaged.
+        generator: Source of the start and of those draws.
     Returns: (batch, *shape), in [0, 1] and within eps of x.
     Raises: TrainingError: GSM-608 for arguments out of range.
-    Source: Madry et al. 2018; for "kl" Zhang et al. 2019.
+    Source: Madry et al. 2018; for "kl" Zhang et al. 2019; `eot` Athalye et al. 2018.
     """
     step_size = usual_step_size(eps, n_steps) if step_size is None else step_size
-    check(x, y, goal=loss, eps=(eps, 0, 1), n_steps=(n_steps, 1, 10_000), step_size=(step_size, 0, 1))
+    largest = largest_distance(x, norm)
+    steps = {"n_steps": (n_steps, 1, 10_000), "step_size": (step_size, 0, 2.5 * largest)}
+    check(x, y, goal=loss, norm=norm, eps=(eps, 0, largest), **steps, eot=(eot, 1, 10_000))
     with under_attack(model):
         towards = target(model, x, y, loss)
         adversarial = x
-        if random_start:
-            start = (
-                0.001 * noise(x, generator, normal=True) if loss == "kl" else eps * noise(x, generator, normal=False)
-            )
-            adversarial = project(x + start, x, eps)
+        if random_start and loss == "kl":
+            adversarial = project(x + 0.001 * noise(x, generator, normal=True), x, eps, norm)
+        elif random_start:
+            adversarial = start_in_ball(x, eps, norm, generator)
         for _ in range(n_steps):
-            step = step_size * ascent_direction(model, adversarial, towards, loss)
-            adversarial = project(adversarial + step, x, eps)
+            uphill = ascent_direction(model, adversarial, towards, loss, norm, eot=eot, generator=generator)
+            adversarial = project(adversarial + step_size * uphill, x, eps, norm)
     return adversarial
