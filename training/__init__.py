@@ -10,18 +10,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .artificial import as_artificial as as_artificial
     from .attacks import ATTACKS as ATTACKS
+    from .attacks import ESTIMATORS as ESTIMATORS
     from .attacks import AdaptiveSurrogate as AdaptiveSurrogate
     from .attacks import AttackReport as AttackReport
+    from .attacks import EnsembleReport as EnsembleReport
+    from .attacks import EstimatorReport as EstimatorReport
+    from .attacks import MinimalReport as MinimalReport
     from .attacks import apgd_ce as apgd_ce
     from .attacks import apgd_dlr as apgd_dlr
     from .attacks import apgd_t as apgd_t
     from .attacks import evaluate_attack as evaluate_attack
+    from .attacks import evaluate_ensemble as evaluate_ensemble
     from .attacks import fab as fab
     from .attacks import fab_t as fab_t
     from .attacks import fgsm as fgsm
     from .attacks import mi_fgsm as mi_fgsm
+    from .attacks import minimal_eps as minimal_eps
     from .attacks import pgd as pgd
     from .attacks import rfgsm as rfgsm
+    from .attacks import robustness_curve as robustness_curve
     from .attacks import sa_pgd as sa_pgd
     from .attacks import square as square
     from .attacks import using_bpda as using_bpda
@@ -63,18 +70,25 @@ if TYPE_CHECKING:
 _HOME = {
     "attacks": (
         "ATTACKS",
+        "ESTIMATORS",
         "AdaptiveSurrogate",
         "AttackReport",
+        "EnsembleReport",
+        "EstimatorReport",
+        "MinimalReport",
         "apgd_ce",
         "apgd_dlr",
         "apgd_t",
         "evaluate_attack",
+        "evaluate_ensemble",
         "fab",
         "fab_t",
         "fgsm",
         "mi_fgsm",
+        "minimal_eps",
         "pgd",
         "rfgsm",
+        "robustness_curve",
         "sa_pgd",
         "square",
         "using_bpda",

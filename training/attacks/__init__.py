@@ -15,6 +15,10 @@ from .auto import apgd_t as apgd_t
 from .auto import fab as fab
 from .auto import fab_t as fab_t
 from .auto import square as square
+from .ensemble import ESTIMATORS as ESTIMATORS
+from .ensemble import EnsembleReport as EnsembleReport
+from .ensemble import EstimatorReport as EstimatorReport
+from .ensemble import evaluate_ensemble as evaluate_ensemble
 from .evaluate import AttackReport as AttackReport
 from .evaluate import evaluate_attack as evaluate_attack
 from .fgsm import fgsm as fgsm
@@ -23,6 +27,9 @@ from .gradient import Norm as Norm
 from .gradient import using_bpda as using_bpda
 from .gradient import using_surrogate as using_surrogate
 from .mi_fgsm import mi_fgsm as mi_fgsm
+from .minimal import MinimalReport as MinimalReport
+from .minimal import minimal_eps as minimal_eps
+from .minimal import robustness_curve as robustness_curve
 from .pgd import pgd as pgd
 from .rfgsm import rfgsm as rfgsm
 
