@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .attacks import EnsembleReport as EnsembleReport
     from .attacks import EstimatorReport as EstimatorReport
     from .attacks import MinimalReport as MinimalReport
+    from .attacks import SharpnessReport as SharpnessReport
     from .attacks import apgd_ce as apgd_ce
     from .attacks import apgd_dlr as apgd_dlr
     from .attacks import apgd_t as apgd_t
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .attacks import rfgsm as rfgsm
     from .attacks import robustness_curve as robustness_curve
     from .attacks import sa_pgd as sa_pgd
+    from .attacks import search_sharpness as search_sharpness
     from .attacks import square as square
     from .attacks import using_bpda as using_bpda
     from .attacks import using_surrogate as using_surrogate
@@ -76,6 +78,7 @@ _HOME = {
         "EnsembleReport",
         "EstimatorReport",
         "MinimalReport",
+        "SharpnessReport",
         "apgd_ce",
         "apgd_dlr",
         "apgd_t",
@@ -90,6 +93,7 @@ _HOME = {
         "rfgsm",
         "robustness_curve",
         "sa_pgd",
+        "search_sharpness",
         "square",
         "using_bpda",
         "using_surrogate",

@@ -1,5 +1,6 @@
 """The adaptive surrogate has its formula and forgets, and its attack finds what a fixed surrogate hides."""
 
+from dataclasses import replace
 from math import pi, tan
 
 import numpy as np
@@ -7,7 +8,17 @@ import pytest
 import torch
 from networks import small_convolutional
 
-from gossamer.training import AdaptiveSurrogate, Surrogate, TorchNetwork, TrainingError, pgd, sa_pgd, using_surrogate
+from gossamer.training import (
+    AdaptiveSurrogate,
+    Surrogate,
+    TorchNetwork,
+    TrainingError,
+    evaluate_attack,
+    pgd,
+    sa_pgd,
+    search_sharpness,
+    using_surrogate,
+)
 from gossamer.training.attacks.adaptive import _halvings
 
 
@@ -85,3 +96,19 @@ def test_without_a_sharpness_the_models_own_surrogate_is_used(generator):
     flat = Surrogate(name="straight-through")
     assert torch.equal(attacked(0.4), attacked(0.4, flat))
     assert not torch.equal(attacked(None), attacked(None, flat))
+
+
+def test_a_search_keeps_the_sharpness_that_fools_most(noise_images):
+    model = TorchNetwork(small_convolutional()).eval()
+    with torch.no_grad():
+        y = model(torch.tensor(noise_images.x).float() / 255).argmax(1).numpy()
+    data = replace(noise_images, y=y)
+    report = search_sharpness(model, data, eps=0.03, n_searches=3, n_steps=4)
+    assert 0.35 < report.sharpness < 0.49
+    assert report.best.adversarial_accuracy == min(report.tried.values()) == report.tried[report.sharpness]
+    assert report.best.options["sharpness"] == report.sharpness
+    alone = evaluate_attack(model, data, sa_pgd, eps=0.03, n_steps=4, sharpness=report.sharpness)
+    assert alone == report.best
+    assert 4 <= len(report.tried) <= 6
+    with pytest.raises(TrainingError, match="n_searches"):
+        search_sharpness(model, data, eps=0.03, n_searches=0)

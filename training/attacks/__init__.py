@@ -32,6 +32,8 @@ from .minimal import minimal_eps as minimal_eps
 from .minimal import robustness_curve as robustness_curve
 from .pgd import pgd as pgd
 from .rfgsm import rfgsm as rfgsm
+from .sharpness import SharpnessReport as SharpnessReport
+from .sharpness import search_sharpness as search_sharpness
 
 ATTACKS: dict[str, Callable[..., Tensor]] = {
     "fgsm": fgsm,

@@ -24,7 +24,7 @@ class AdaptiveSurrogate:
     So a neuron whose membrane stays far from the threshold gets a wide surrogate, and its gradient does not vanish.
 
     It has a state for the images that it sees: make one for every attack of a batch, or call `reset`. A batch of
-    another shape begins anew.
+    another shape begins anew. With `eot` every draw counts as a pass; its authors count the first of each point.
 
     Args:
         sharpness: Bounds the share of the gradient that vanishes, 0 < sharpness < 0.5; its authors search .35 ... .49.
