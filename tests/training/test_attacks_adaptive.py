@@ -14,12 +14,13 @@ from gossamer.training import (
     TorchNetwork,
     TrainingError,
     evaluate_attack,
+    fgsm,
     pgd,
     sa_pgd,
     search_sharpness,
     using_surrogate,
 )
-from gossamer.training.attacks.adaptive import _halvings
+from gossamer.training.attacks.sa_pgd import _halvings
 
 
 def test_the_slope_is_that_of_the_formula_over_several_passes():
@@ -83,6 +84,17 @@ def test_it_sees_through_a_surrogate_that_hides_the_gradient(generator):
         n_adaptive = int((hidden(sa_pgd(hidden, x, y, generator=generator, **options)).argmax(1) != y).sum())
     assert n_adaptive > n_plain + 5
     assert hidden.surrogate == Surrogate(name="rectangular", width=1e-4)
+
+
+def test_every_batch_of_an_evaluation_begins_anew(noise_images):
+    """In one batch or in several of one image, FGSM takes one gradient of each image: the first."""
+    model = TorchNetwork(small_convolutional())
+    surrogate = AdaptiveSurrogate()
+    whole, single = (
+        evaluate_attack(model, noise_images, fgsm, eps=0.05, surrogate=surrogate, batch_size=n) for n in (23, 1)
+    )
+    assert whole == single
+    assert not surrogate._means
 
 
 def test_without_a_sharpness_the_models_own_surrogate_is_used(generator):

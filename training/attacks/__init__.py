@@ -8,7 +8,6 @@ from collections.abc import Callable
 from torch import Tensor
 
 from .adaptive import AdaptiveSurrogate as AdaptiveSurrogate
-from .adaptive import sa_pgd as sa_pgd
 from .auto import apgd_ce as apgd_ce
 from .auto import apgd_dlr as apgd_dlr
 from .auto import apgd_t as apgd_t
@@ -32,6 +31,7 @@ from .minimal import minimal_eps as minimal_eps
 from .minimal import robustness_curve as robustness_curve
 from .pgd import pgd as pgd
 from .rfgsm import rfgsm as rfgsm
+from .sa_pgd import sa_pgd as sa_pgd
 from .sharpness import SharpnessReport as SharpnessReport
 from .sharpness import search_sharpness as search_sharpness
 

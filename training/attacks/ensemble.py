@@ -218,8 +218,6 @@ def _fools(
     options: dict[str, Any],
 ) -> NDArray[np.bool_]:
     """Which of a batch's attacked images the model gets wrong."""
-    if isinstance(surrogate, AdaptiveSurrogate):
-        surrogate.reset()
     ((x, y),) = batches(part, part.n_samples, device_of(model))
     with using_surrogate(source, surrogate):
         adversarial = attack(source, x, y, generator=generator, **options)

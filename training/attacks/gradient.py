@@ -15,6 +15,7 @@ from ..errors import TrainingError
 from ..losses import kl_divergence
 from ..surrogates import SpikeDerivative
 from ..torch_network import TorchNetwork
+from .adaptive import AdaptiveSurrogate
 
 Goal = Literal["ce", "kl"]
 Norm = Literal["linf", "l2"]
@@ -40,7 +41,7 @@ def under_attack(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def using_surrogate(model: nn.Module, surrogate: SpikeDerivative | None) -> Iterator[None]:
-    """The model with another surrogate gradient; None changes nothing.
+    """The model with another surrogate gradient; None changes nothing. An adaptive one forgets before and afterwards.
 
     Raises: TrainingError: GSM-608 if the model is no TorchNetwork, and so has no surrogate.
     """
@@ -51,9 +52,16 @@ def using_surrogate(model: nn.Module, surrogate: SpikeDerivative | None) -> Iter
         raise TrainingError("GSM-608", "this model has no surrogate to replace", found=type(model).__name__)
     before, model.surrogate = model.surrogate, surrogate
     try:
+        _forget(surrogate)
         yield
     finally:
         model.surrogate = before
+        _forget(surrogate)
+
+
+def _forget(surrogate: SpikeDerivative) -> None:
+    if isinstance(surrogate, AdaptiveSurrogate):
+        surrogate.reset()
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from typing import Any
 from ..data import Dataset
 from ..errors import TrainingError
 from ..torch_network import TorchNetwork
-from .adaptive import sa_pgd
 from .evaluate import AttackReport, evaluate_attack
+from .sa_pgd import sa_pgd
 
 LOW, HIGH = 0.35, 0.49
 
