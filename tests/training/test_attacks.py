@@ -112,6 +112,18 @@ def test_more_steps_find_more(batch, generator):
     assert losses[1] > losses[0]
 
 
+def test_the_best_of_the_way_fools_no_less_than_its_end(batch):
+    model, (x, _) = TorchNetwork(small_convolutional()).eval(), batch
+    with torch.no_grad():
+        y = model(x).argmax(1)
+        last, best = (
+            model(pgd(model, x, y, eps=0.03, n_steps=10, keep_best=keep, generator=torch.Generator())).argmax(1) != y
+            for keep in (False, True)
+        )
+    assert (best | ~last).all()  # the same steps: what the end fools, the best of them does
+    assert best.sum() > last.sum()
+
+
 def test_fgsm_on_a_linear_model_has_its_closed_form():
     model, layer = a_linear_model()
     x, y = torch.rand(50, 1, 2, 3), torch.arange(50) % 3

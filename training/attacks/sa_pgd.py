@@ -1,11 +1,11 @@
 """The attack that was made for the adaptive surrogate."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..torch_network import TorchNetwork
 from .adaptive import AdaptiveSurrogate
+from .best import Best
 from .gradient import TINY, check, expected_gradient, noise, per_image, project, under_attack, using_surrogate
 
 
@@ -46,7 +46,7 @@ def sa_pgd(
         start = noise(x, generator, normal=False)
         largest = start.flatten(1).abs().amax(1).clamp_min(TINY)
         adversarial = project(x + eps * start / per_image(largest, x), x, eps)
-        best = _Best(x)
+        best = Best(x)
         momentum, variance = torch.zeros_like(x), torch.zeros_like(x)
         halvings, size = _halvings(n_steps), eps
         for i in range(n_steps):
@@ -63,24 +63,6 @@ def sa_pgd(
         with torch.no_grad():
             best.see(adversarial, model(adversarial), y)
     return best.images
-
-
-class _Best:
-    """For each image the last point that fooled the model, else the one of the largest loss."""
-
-    def __init__(self, x: Tensor) -> None:
-        self.images = x.clone()
-        self.loss = torch.full((len(x),), -torch.inf, device=x.device)
-        self.fooled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-
-    def see(self, x: Tensor, logits: Tensor, y: Tensor) -> None:
-        """Take over what is better than before."""
-        loss = F.cross_entropy(logits, y, reduction="none")
-        fools = logits.argmax(1) != y
-        better = fools | (~self.fooled & (loss > self.loss))
-        self.images[better] = x[better]
-        self.loss = torch.maximum(self.loss, loss)
-        self.fooled |= fools
 
 
 def _halvings(n_steps: int) -> set[int]:
