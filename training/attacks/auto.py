@@ -232,7 +232,7 @@ def _run(
     attack = getattr(package, name)(
         predict, eps=eps, norm=NAMES[norm], seed=seed, device=x.device, verbose=False, **options, **extra
     )
-    with under_attack(model), _own_randomness(x.device), warnings.catch_warnings():
+    with under_attack(model), _own_randomness(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         images: Tensor = attack.perturb(x.detach().contiguous(), y)
     return images.detach()
@@ -252,7 +252,7 @@ def _package(module: str) -> ModuleType:
 
 
 @contextmanager
-def _own_randomness(device: torch.device) -> Iterator[None]:
+def _own_randomness() -> Iterator[None]:
     """The package seeds torch's global generators; they are as before when the block ends."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     with torch.random.fork_rng(devices=list(devices)):
