@@ -10,7 +10,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,nir,dask,viz,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,attack,nir,dask,viz,dev]'
 	rm -rf .typing && mkdir -p .typing/gossamer
 	for part in hwmodels compiler simulator training; do ln -s ../../$$part .typing/gossamer/$$part; done
 	for part in gossamer/*; do ln -s ../../$$part .typing/gossamer/$$(basename $$part); done

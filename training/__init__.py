@@ -8,12 +8,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .artificial import as_artificial as as_artificial
     from .attacks import ATTACKS as ATTACKS
+    from .attacks import ESTIMATORS as ESTIMATORS
+    from .attacks import AdaptiveSurrogate as AdaptiveSurrogate
     from .attacks import AttackReport as AttackReport
+    from .attacks import EnsembleReport as EnsembleReport
+    from .attacks import EstimatorReport as EstimatorReport
+    from .attacks import MinimalReport as MinimalReport
+    from .attacks import SharpnessReport as SharpnessReport
+    from .attacks import apgd_ce as apgd_ce
+    from .attacks import apgd_dlr as apgd_dlr
+    from .attacks import apgd_t as apgd_t
     from .attacks import evaluate_attack as evaluate_attack
+    from .attacks import evaluate_ensemble as evaluate_ensemble
+    from .attacks import fab as fab
+    from .attacks import fab_t as fab_t
     from .attacks import fgsm as fgsm
+    from .attacks import mi_fgsm as mi_fgsm
+    from .attacks import minimal_eps as minimal_eps
     from .attacks import pgd as pgd
     from .attacks import rfgsm as rfgsm
+    from .attacks import robustness_curve as robustness_curve
+    from .attacks import sa_pgd as sa_pgd
+    from .attacks import search_sharpness as search_sharpness
+    from .attacks import square as square
+    from .attacks import using_bpda as using_bpda
     from .attacks import using_surrogate as using_surrogate
     from .calibrate import calibrate_thresholds as calibrate_thresholds
     from .convert import add_biases as add_biases
@@ -23,6 +43,7 @@ if TYPE_CHECKING:
     from .data import list_datasets as list_datasets
     from .data import load_dataset as load_dataset
     from .data import split_validation as split_validation
+    from .encode import Bpda as Bpda
     from .errors import TrainingError as TrainingError
     from .evaluate import accuracy as accuracy
     from .firing import Firing as Firing
@@ -53,6 +74,7 @@ if TYPE_CHECKING:
     from .pruning import prune_by_magnitude as prune_by_magnitude
     from .pruning import prune_like as prune_like
     from .pruning import rewire as rewire
+    from .rate_backpropagation import RateBackpropagation as RateBackpropagation
     from .recipe import Recipe as Recipe
     from .recipe import list_recipes as list_recipes
     from .recipe import load_recipe as load_recipe
@@ -62,7 +84,37 @@ if TYPE_CHECKING:
     from .torch_network import TorchNetwork as TorchNetwork
 
 _HOME = {
-    "attacks": ("ATTACKS", "AttackReport", "evaluate_attack", "fgsm", "pgd", "rfgsm", "using_surrogate"),
+    "attacks": (
+        "ATTACKS",
+        "ESTIMATORS",
+        "AdaptiveSurrogate",
+        "AttackReport",
+        "EnsembleReport",
+        "EstimatorReport",
+        "MinimalReport",
+        "SharpnessReport",
+        "apgd_ce",
+        "apgd_dlr",
+        "apgd_t",
+        "evaluate_attack",
+        "evaluate_ensemble",
+        "fab",
+        "fab_t",
+        "fgsm",
+        "mi_fgsm",
+        "minimal_eps",
+        "pgd",
+        "rfgsm",
+        "robustness_curve",
+        "sa_pgd",
+        "search_sharpness",
+        "square",
+        "using_bpda",
+        "using_surrogate",
+    ),
+    "artificial": ("as_artificial",),
+    "encode": ("Bpda",),
+    "rate_backpropagation": ("RateBackpropagation",),
     "calibrate": ("calibrate_thresholds",),
     "convert": ("add_biases", "reestimate_batch_norm", "to_spiking"),
     "data": ("Dataset", "list_datasets", "load_dataset", "split_validation"),

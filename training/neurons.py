@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ..compiler import Neuron
-from .surrogates import SpikeDerivative
+from .rate_backpropagation import RateBackpropagation, pass_where_active
+from .surrogates import SpikeDerivative, Surrogate
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -51,6 +52,10 @@ def multi_step(
         bias: Added to the membrane in every step, for a neuron whose bias is not part of the current.
     Returns: (T, batch, *shape) zeros and ones.
     """
+    if isinstance(surrogate, RateBackpropagation):
+        with torch.no_grad():
+            spikes = multi_step(current, n_steps, row, Surrogate(), bias)
+        return pass_where_active(current, spikes)
     if row.is_plain:
         return cast(
             Tensor,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..compiler import STATE_SHIFT, CompileError, Network, Population, topological_order
-from .encode import as_numbers, encode
+from .encode import Bpda, as_numbers, encode
 from .errors import TrainingError
 from .recompute import recomputed
 from .surrogates import SpikeDerivative, Surrogate
@@ -45,6 +45,7 @@ class TorchNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.surrogate: SpikeDerivative = surrogate or Surrogate()
+        self.bpda: Bpda | None = None  # an attribute alone: what an attack knows of the input coding's gradient
         self.detach_reset = detach_reset
         self.low_memory = low_memory
         self.is_integer = network.arithmetic == "int"
@@ -155,7 +156,7 @@ class TorchNetwork(nn.Module):
             return as_numbers(x, network.coding, integer=self.is_integer), len(x)
         wanted = network.n_steps if n_steps is None else n_steps
         if x.shape[1:] == shape and wanted >= 1:
-            return encode(x, network.coding, wanted, integer=self.is_integer), wanted
+            return encode(x, network.coding, wanted, integer=self.is_integer, bpda=self.bpda), wanted
         raise TrainingError(
             "GSM-608",
             "samples do not fit the network's input",

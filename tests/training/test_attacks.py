@@ -1,8 +1,8 @@
 """Attacks stay where they may go, find what they look for, and leave the model as it was."""
 
 from dataclasses import replace
+from inspect import signature
 
-import numpy as np
 import pytest
 import torch
 from networks import small_convolutional
@@ -10,19 +10,25 @@ from networks import small_convolutional
 from gossamer.compiler import InputCoding
 from gossamer.training import (
     ATTACKS,
-    Dataset,
     Surrogate,
     TorchNetwork,
     TrainingError,
+    apgd_ce,
     convnet,
     evaluate_attack,
+    fab_t,
     fgsm,
+    mi_fgsm,
     pgd,
     rfgsm,
+    sa_pgd,
+    square,
     using_surrogate,
 )
+from gossamer.training.attacks.gradient import direction, start_in_ball
 
 EPS = 0.06
+MARGIN = ("fab", "fab-t", "square", "apgd-dlr", "apgd-t")  # they change the class, or raise another loss than this
 
 
 @pytest.fixture(scope="module", params=["ann", "snn"])
@@ -46,19 +52,41 @@ def a_linear_model(n_classes=3):
     return torch.nn.Sequential(torch.nn.Flatten(), layer), layer
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-@pytest.mark.parametrize("loss", ["ce", "kl"])
-def test_an_attack_stays_in_the_ball_and_in_the_range_of_pixels(name, loss, model, batch, generator):
+def run(name, model, x, y, *, eps=EPS, **options):
+    """The attack, with a tenth of its usual steps where they are many, and those of the options that it takes."""
+    taken = signature(ATTACKS[name]).parameters
+    few = {"n_steps": 10, "n_queries": 100}
+    return ATTACKS[name](model, x, y, eps=eps, **{k: v for k, v in (few | options).items() if k in taken})
+
+
+def variants(**options):
+    """(name, options) of every attack and every value of these options that it takes."""
+    for name, attack in ATTACKS.items():
+        for option, values in options.items():
+            if option in signature(attack).parameters:
+                yield from ((name, {option: value}) for value in values)
+        if not set(options) & set(signature(attack).parameters):
+            yield name, {}
+
+
+def length(change, norm):
+    return change.abs().amax() if norm == "linf" else change.flatten(1).norm(dim=1).amax()
+
+
+@pytest.mark.parametrize(("name", "options"), list(variants(norm=["linf", "l2"], loss=["ce", "kl"])))
+def test_an_attack_stays_in_the_ball_and_in_the_range_of_pixels(name, options, model, batch, generator):
     x, y = batch
-    adversarial = ATTACKS[name](model, x, y, eps=EPS, loss=loss, generator=generator)
+    norm = options.get("norm", "linf")
+    eps = EPS if norm == "linf" else 1.5
+    adversarial = run(name, model, x, y, eps=eps, generator=generator, **options)
     assert adversarial.shape == x.shape
-    assert (adversarial - x).abs().max() <= EPS + 1e-6
+    assert length(adversarial - x, norm) <= eps * (1 + 1e-5)
     assert adversarial.min() >= 0
     assert adversarial.max() <= 1
     assert not adversarial.requires_grad
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", [n for n in ATTACKS if n not in MARGIN])
 def test_an_attack_raises_the_loss_more_than_noise_does(name, model, batch, generator):
     x, y = batch
 
@@ -67,7 +95,8 @@ def test_an_attack_raises_the_loss_more_than_noise_does(name, model, batch, gene
         with torch.no_grad():
             return torch.nn.functional.cross_entropy(model(images), y).item()
 
-    adversarial = ATTACKS[name](model, x, y, eps=EPS, loss="ce", generator=generator)
+    y = model.eval()(x).argmax(1)  # some attack only what is classified correctly
+    adversarial = run(name, model, x, y, loss="ce", generator=generator)
     noisy = (x + EPS * (2 * torch.rand(x.shape, generator=generator) - 1).sign()).clamp(0, 1)
     assert loss(adversarial) > max(loss(x), loss(noisy))
 
@@ -81,6 +110,18 @@ def test_more_steps_find_more(batch, generator):
             for n in (1, 20)
         ]
     assert losses[1] > losses[0]
+
+
+def test_the_best_of_the_way_fools_no_less_than_its_end(batch):
+    model, (x, _) = TorchNetwork(small_convolutional()).eval(), batch
+    with torch.no_grad():
+        y = model(x).argmax(1)
+        last, best = (
+            model(pgd(model, x, y, eps=0.03, n_steps=10, keep_best=keep, generator=torch.Generator())).argmax(1) != y
+            for keep in (False, True)
+        )
+    assert (best | ~last).all()  # the same steps: what the end fools, the best of them does
+    assert best.sum() > last.sum()
 
 
 def test_fgsm_on_a_linear_model_has_its_closed_form():
@@ -101,6 +142,45 @@ def test_pgd_on_a_two_class_linear_model_ends_in_the_best_corner(generator):
     torch.testing.assert_close(pgd(model, x, y, eps=EPS, n_steps=10, generator=generator), expected)
 
 
+@pytest.mark.parametrize("attack", [fgsm, mi_fgsm, pgd])
+def test_l2_attacks_on_a_two_class_linear_model_end_at_the_best_point_of_the_ball(attack, generator):
+    model, layer = a_linear_model(n_classes=2)
+    x, y = 0.4 + 0.2 * torch.rand(50, 1, 2, 3), torch.arange(50) % 2
+    away = (layer.weight[1] - layer.weight[0]).detach() * (1 - 2 * y)[:, None]
+    expected = x + 0.3 * (away / away.norm(dim=1, keepdim=True)).reshape(x.shape)
+    steps = {"n_steps": 40, "step_size": 1.0} if attack is pgd else {}
+    adversarial = attack(model, x, y, eps=0.3, norm="l2", generator=generator, **steps)
+    torch.testing.assert_close(adversarial, expected, atol=2e-4, rtol=0)
+
+
+def test_an_l2_step_has_the_direction_of_a_gradient_whose_squares_vanish():
+    gradient = torch.tensor([[3e-30, -4e-30], [0.0, 0.0], [1e30, 0.0]])
+    torch.testing.assert_close(direction(gradient, "l2"), torch.tensor([[0.6, -0.8], [0.0, 0.0], [1.0, 0.0]]))
+
+
+def test_a_random_start_is_uniform_in_the_l2_ball(generator):
+    """The share within radius r of the ball of radius 1 in d dimensions is r^d."""
+    x = torch.full((20_000, 3), 0.5)
+    start = start_in_ball(x, 0.4, "l2", generator) - x
+    radius = start.norm(dim=1) / 0.4
+    assert radius.max() <= 1 + 1e-5
+    for r in (0.5, 0.8):
+        assert (radius <= r).float().mean().item() == pytest.approx(r**3, abs=0.012)
+    assert start.mean(0).abs().max() < 0.005
+
+
+def test_momentum_follows_its_equation():
+    model, layer = a_linear_model()
+    x, y = 0.3 + 0.4 * torch.rand(5, 1, 2, 3), torch.arange(5) % 3
+    adversarial, momentum = x, torch.zeros_like(x)
+    for _ in range(4):
+        probability = torch.softmax(layer(adversarial.flatten(1)), 1).detach()
+        gradient = ((probability - torch.nn.functional.one_hot(y, 3)) @ layer.weight.detach()).reshape(x.shape)
+        momentum = 0.7 * momentum + gradient / gradient.abs().sum((1, 2, 3), keepdim=True)
+        adversarial = (adversarial + 0.05 * momentum.sign()).clamp(x - 0.2, x + 0.2).clamp(0, 1)
+    torch.testing.assert_close(mi_fgsm(model, x, y, eps=0.2, n_steps=4, decay=0.7), adversarial)
+
+
 def test_rfgsm_moves_by_alpha_then_by_the_rest(generator):
     model, _ = a_linear_model(n_classes=2)
     x, y = torch.full((20, 1, 2, 3), 0.5), torch.zeros(20, dtype=torch.long)
@@ -117,7 +197,9 @@ def test_an_attack_leaves_the_model_as_it_was(name, model, batch, generator):
     model.train()
     model.batch_norms()[0].requires_grad_(False)
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    ATTACKS[name](model, x, y, eps=EPS, generator=generator)
+    state = torch.get_rng_state()
+    run(name, model, x, y, generator=generator)
+    assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
     assert all(m.training for m in model.modules())
     assert all(p.grad is None for p in model.parameters())
@@ -126,13 +208,30 @@ def test_an_attack_leaves_the_model_as_it_was(name, model, batch, generator):
     model.batch_norms()[0].requires_grad_(True)
 
 
-def test_the_same_generator_gives_the_same_attack(model, batch):
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_same_generator_gives_the_same_attack(name, model, batch):
     x, y = batch
-    a, b, c = (
-        pgd(model, x, y, eps=EPS, n_steps=2, generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)
-    )
+    y = model.eval()(x).argmax(1)
+    a, b, c = (run(name, model, x, y, generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
     assert torch.equal(a, b)
-    assert not torch.equal(a, c)
+    if name not in ("fgsm", "mi-fgsm", "fab", "fab-t"):  # nothing in them is random
+        assert not torch.equal(a, c)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_takes_one_image_and_images_that_are_already_misclassified(name, model, batch, generator):
+    x, y = batch
+    wrong = (model.eval()(x).argmax(1) + 1) % 10
+    assert run(name, model, x[:1], y[:1], generator=generator).shape == x[:1].shape
+    assert length(run(name, model, x, wrong, generator=generator) - x, "linf") <= EPS * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n in ATTACKS if n not in ("apgd-t", "square")])
+def test_an_attack_takes_three_classes_and_flat_images(name, generator):
+    model, _ = a_linear_model()
+    x = torch.rand(7, 6, generator=generator)
+    y = model(x).argmax(1)
+    assert length(run(name, model, x, y, generator=generator) - x, "linf") <= EPS * (1 + 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +244,14 @@ def test_the_same_generator_gives_the_same_attack(model, batch):
         (pgd, {"eps": 0.1, "step_size": -1.0}, "step_size"),
         (rfgsm, {"eps": 0.1, "alpha": 0.2}, "alpha"),
         (fgsm, {"eps": 0.1, "loss": "mse"}, "loss"),
+        (fgsm, {"eps": 0.1, "norm": "l1"}, "norm"),
+        (pgd, {"eps": 2.5, "norm": "l2"}, "eps"),  # six pixels: no change is longer than sqrt(6)
+        (mi_fgsm, {"eps": 0.1, "decay": 1.5}, "decay"),
+        (fgsm, {"eps": 0.1, "eot": 0}, "eot"),
+        (sa_pgd, {"eps": 0.1, "n_steps": 0}, "n_steps"),
+        (apgd_ce, {"eps": 0.1, "n_restarts": 0}, "n_restarts"),
+        (fab_t, {"eps": 0.1, "n_target_classes": 0}, "n_target_classes"),
+        (square, {"eps": 0.1, "n_queries": 0}, "n_queries"),
     ],
 )
 def test_arguments_out_of_range_are_refused_by_name(attack, options, field):
@@ -164,7 +271,7 @@ def test_bad_images_are_refused(x):
 def test_a_network_without_a_gradient_to_the_pixels_is_refused(batch):
     x, y = batch
     network = replace(small_convolutional(), coding=InputCoding(kind="phase"))
-    with pytest.raises(TrainingError, match="no gradient reaches the pixels"):
+    with pytest.raises(TrainingError, match=r"no gradient reaches the pixels.*using_bpda"):
         fgsm(TorchNetwork(network), x, y, eps=0.1)
 
 
@@ -180,20 +287,8 @@ def test_another_surrogate_is_used_for_the_block_alone(batch):
         pass
 
 
-def a_dataset(n=23):
-    rng = np.random.default_rng(0)
-    return Dataset(
-        name="noise",
-        x=rng.integers(0, 256, (n, 3, 8, 8), np.uint8),
-        y=np.arange(n, dtype=np.int64) % 10,
-        n_classes=10,
-        split="test",
-        class_names=tuple("abcdefghij"),
-    )
-
-
-def test_accuracy_under_attack_counts_samples_that_are_right_twice():
-    model, dataset, told = TorchNetwork(small_convolutional()).train(), a_dataset(), []
+def test_accuracy_under_attack_counts_samples_that_are_right_twice(noise_images):
+    model, dataset, told = TorchNetwork(small_convolutional()).train(), noise_images, []
     report = evaluate_attack(
         model, dataset, pgd, eps=0.3, n_steps=3, batch_size=10, progress=lambda *done: told.append(done)
     )
@@ -206,6 +301,6 @@ def test_accuracy_under_attack_counts_samples_that_are_right_twice():
     assert model.training
 
 
-def test_an_attack_of_no_size_changes_no_accuracy():
-    report = evaluate_attack(TorchNetwork(small_convolutional()), a_dataset(), fgsm, eps=0.0)
+def test_an_attack_of_no_size_changes_no_accuracy(noise_images):
+    report = evaluate_attack(TorchNetwork(small_convolutional()), noise_images, fgsm, eps=0.0)
     assert report.correct == report.robust

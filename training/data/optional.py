@@ -1,4 +1,4 @@
-"""Import a package that only some readers need."""
+"""Import a package that only some readers and attacks need."""
 
 import importlib
 from types import ModuleType
@@ -6,8 +6,8 @@ from types import ModuleType
 from ..errors import TrainingError
 
 
-def import_optional(module: str, *, package: str, needed_for: str) -> ModuleType:
-    """Import `module` of `package`, or say how to install it.
+def import_optional(module: str, *, package: str, needed_for: str, extra: str = "train") -> ModuleType:
+    """Import `module` of `package`, or say how to install it: with Gossamer's `extra`.
 
     Raises: TrainingError: GSM-701 if it cannot be imported.
     """
@@ -20,5 +20,5 @@ def import_optional(module: str, *, package: str, needed_for: str) -> ModuleType
             where=module,
             found=error,
             expected=f"{package} in this Python environment",
-            remedy="pip install 'gossamer[train]'",
+            remedy=f"pip install 'gossamer[{extra}]'",
         ) from error
