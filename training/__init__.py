@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .attacks import ATTACKS as ATTACKS
     from .attacks import AttackReport as AttackReport
+    from .attacks import BlackBox as BlackBox
+    from .attacks import TransferReport as TransferReport
     from .attacks import evaluate_attack as evaluate_attack
+    from .attacks import evaluate_transfer as evaluate_transfer
     from .attacks import fgsm as fgsm
     from .attacks import pgd as pgd
     from .attacks import rfgsm as rfgsm
@@ -48,7 +51,18 @@ if TYPE_CHECKING:
     from .torch_network import TorchNetwork as TorchNetwork
 
 _HOME = {
-    "attacks": ("ATTACKS", "AttackReport", "evaluate_attack", "fgsm", "pgd", "rfgsm", "using_surrogate"),
+    "attacks": (
+        "ATTACKS",
+        "AttackReport",
+        "BlackBox",
+        "TransferReport",
+        "evaluate_attack",
+        "evaluate_transfer",
+        "fgsm",
+        "pgd",
+        "rfgsm",
+        "using_surrogate",
+    ),
     "calibrate": ("calibrate_thresholds",),
     "convert": ("reestimate_batch_norm", "to_spiking"),
     "data": ("Dataset", "list_datasets", "load_dataset", "split_validation"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from .black_box import BlackBox as BlackBox
 from .evaluate import AttackReport as AttackReport
 from .evaluate import evaluate_attack as evaluate_attack
 from .fgsm import fgsm as fgsm
@@ -14,5 +15,7 @@ from .gradient import Goal as Goal
 from .gradient import using_surrogate as using_surrogate
 from .pgd import pgd as pgd
 from .rfgsm import rfgsm as rfgsm
+from .transfer import TransferReport as TransferReport
+from .transfer import evaluate_transfer as evaluate_transfer
 
 ATTACKS: dict[str, Callable[..., Tensor]] = {"fgsm": fgsm, "pgd": pgd, "rfgsm": rfgsm}
