@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from .cluster import simulate_on_cluster
     from .compiler import load_checkpoint, load_graph, save_checkpoint
     from .hwmodels import EventCounts, GossamerError, list_chips, load_chip
+    from .robustness import attack, transfer
     from .simulator import load_activity, simulate
     from .sweep import sweep
     from .training.data import load_dataset
-    from .verbs import attack, compile, diff, energy, from_nir, to_nir, train
+    from .verbs import compile, diff, energy, from_nir, to_nir, train
 
 __all__ = [
     "EventCounts",
@@ -41,12 +42,13 @@ __all__ = [
     "sweep",
     "to_nir",
     "train",
+    "transfer",
 ]
 
 _HOME = {
     "EventCounts": "hwmodels",
     "GossamerError": "hwmodels",
-    "attack": "verbs",
+    "attack": "robustness",
     "compile": "verbs",
     "diff": "verbs",
     "energy": "verbs",
@@ -63,6 +65,7 @@ _HOME = {
     "sweep": "sweep",
     "to_nir": "verbs",
     "train": "verbs",
+    "transfer": "robustness",
 }
 _FOLDERS = ("compiler", "hwmodels", "simulator", "training")
 

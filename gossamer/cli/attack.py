@@ -34,8 +34,8 @@ def attack(
     from ..compiler import load_checkpoint
     from ..report.numbers import percent
     from ..report.text import clean
+    from ..robustness import attack as run
     from ..samples import check_classes, load_images
-    from ..verbs import attack as run
     from .check import one_of
     from .progress import counting
 
