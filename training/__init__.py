@@ -11,12 +11,17 @@ if TYPE_CHECKING:
     from .attacks import ATTACKS as ATTACKS
     from .attacks import AttackReport as AttackReport
     from .attacks import BlackBox as BlackBox
+    from .attacks import EnergyAttackReport as EnergyAttackReport
     from .attacks import TransferReport as TransferReport
+    from .attacks import energy_attack as energy_attack
     from .attacks import evaluate_attack as evaluate_attack
+    from .attacks import evaluate_energy as evaluate_energy
     from .attacks import evaluate_transfer as evaluate_transfer
+    from .attacks import fan_out as fan_out
     from .attacks import fgsm as fgsm
     from .attacks import pgd as pgd
     from .attacks import rfgsm as rfgsm
+    from .attacks import synaptic_ops as synaptic_ops
     from .attacks import using_surrogate as using_surrogate
     from .calibrate import calibrate_thresholds as calibrate_thresholds
     from .convert import reestimate_batch_norm as reestimate_batch_norm
@@ -55,12 +60,17 @@ _HOME = {
         "ATTACKS",
         "AttackReport",
         "BlackBox",
+        "EnergyAttackReport",
         "TransferReport",
+        "energy_attack",
         "evaluate_attack",
+        "evaluate_energy",
         "evaluate_transfer",
+        "fan_out",
         "fgsm",
         "pgd",
         "rfgsm",
+        "synaptic_ops",
         "using_surrogate",
     ),
     "calibrate": ("calibrate_thresholds",),

@@ -8,6 +8,11 @@ from collections.abc import Callable
 from torch import Tensor
 
 from .black_box import BlackBox as BlackBox
+from .energy import EnergyAttackReport as EnergyAttackReport
+from .energy import energy_attack as energy_attack
+from .energy import evaluate_energy as evaluate_energy
+from .energy import fan_out as fan_out
+from .energy import synaptic_ops as synaptic_ops
 from .evaluate import AttackReport as AttackReport
 from .evaluate import evaluate_attack as evaluate_attack
 from .fgsm import fgsm as fgsm
