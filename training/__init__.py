@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .attacks import ATTACKS as ATTACKS
     from .attacks import AttackReport as AttackReport
+    from .attacks import AuditReport as AuditReport
     from .attacks import BlackBox as BlackBox
     from .attacks import EnergyAttackReport as EnergyAttackReport
+    from .attacks import Finding as Finding
     from .attacks import TransferReport as TransferReport
+    from .attacks import audit as audit
     from .attacks import energy_attack as energy_attack
     from .attacks import evaluate_attack as evaluate_attack
     from .attacks import evaluate_energy as evaluate_energy
@@ -59,9 +62,12 @@ _HOME = {
     "attacks": (
         "ATTACKS",
         "AttackReport",
+        "AuditReport",
         "BlackBox",
         "EnergyAttackReport",
+        "Finding",
         "TransferReport",
+        "audit",
         "energy_attack",
         "evaluate_attack",
         "evaluate_energy",

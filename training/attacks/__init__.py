@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from .audit import AuditReport as AuditReport
+from .audit import Finding as Finding
+from .audit import audit as audit
 from .black_box import BlackBox as BlackBox
 from .energy import EnergyAttackReport as EnergyAttackReport
 from .energy import energy_attack as energy_attack
