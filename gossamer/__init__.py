@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .cluster import simulate_on_cluster
     from .compiler import load_checkpoint, load_graph, save_checkpoint
+    from .energy_attacks import energy_attack
     from .hwmodels import EventCounts, GossamerError, list_chips, load_chip
-    from .robustness import attack, transfer
+    from .robustness import attack, audit, ensemble, transfer
     from .simulator import load_activity, simulate
     from .sweep import sweep
     from .training.data import load_dataset
@@ -26,9 +27,12 @@ __all__ = [
     "EventCounts",
     "GossamerError",
     "attack",
+    "audit",
     "compile",
     "diff",
     "energy",
+    "energy_attack",
+    "ensemble",
     "from_nir",
     "list_chips",
     "load_activity",
@@ -49,9 +53,12 @@ _HOME = {
     "EventCounts": "hwmodels",
     "GossamerError": "hwmodels",
     "attack": "robustness",
+    "audit": "robustness",
     "compile": "verbs",
     "diff": "verbs",
     "energy": "verbs",
+    "energy_attack": "energy_attacks",
+    "ensemble": "robustness",
     "from_nir": "verbs",
     "list_chips": "hwmodels",
     "load_activity": "simulator",

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from .compiler import Network, SynapticGraph, load_checkpoint, load_graph
 from .files import file_kind
 from .hwmodels import GossamerError
+from .samples import check_classes
 from .verbs import needs_torch
 
 if TYPE_CHECKING:
-    from .training import AttackReport, BlackBox, Dataset, Surrogate, TorchNetwork, TransferReport
+    from .training import AttackReport, AuditReport, BlackBox, Dataset, Surrogate, TorchNetwork, TransferReport
+
+    EnsembleReport = Any
 
 Report = Callable[[int, int], None]
 EPS = 8 / 255
@@ -81,38 +84,107 @@ def transfer(
     from .training import evaluate_transfer
 
     chosen = _attack_named(attack, options)
-    made_on = source_models(sources, surrogate)
+    made_on = _source_models(sources, dataset, surrogate)
     return evaluate_transfer(
         _as_model(target), made_on, dataset, chosen, seed=seed, progress=progress, eps=eps, **options
     )
 
 
-def source_models(
-    sources: Iterable[Network | str | Path], surrogate: "Surrogate | None" = None
-) -> "dict[str, TorchNetwork]":
-    """Networks to craft images on, by path or name; a second one of a name is called "name#2"."""
-    from .training import TorchNetwork
+def ensemble(
+    network: Network | str | Path,
+    dataset: "Dataset",
+    *,
+    attack: str = "pgd",
+    eps: float = EPS,
+    seed: int = 0,
+    progress: Report | None = None,
+    **options: Any,
+) -> "EnsembleReport":
+    """Attack a spiking network once for each of a list of surrogates; a sample is robust if none of them fools it.
 
+    Args:
+        network: A float32 spiking network with direct coding, or the path of its checkpoint.
+        dataset: Images and labels.
+        attack: One of `gossamer.training.ATTACKS` that follows a gradient.
+        eps, seed, progress, **options: As `attack`.
+    Returns: `clean_accuracy`, `adversarial_accuracy`, and by surrogate `parts`.
+    Raises: GossamerError: As `attack`.
+    """
+    needs_torch("an attack")
+    from . import training
+
+    chosen = _attack_named(attack, options)
+    evaluate: Any = training.evaluate_ensemble
+    return evaluate(as_network(network), dataset, chosen, seed=seed, progress=progress, eps=eps, **options)
+
+
+def audit(
+    network: Network | str | Path,
+    dataset: "Dataset",
+    *,
+    sources: Iterable[Network | str | Path] = (),
+    eps: float = EPS,
+    surrogate: "Surrogate | None" = None,
+    seed: int = 0,
+    progress: Report | None = None,
+    **options: Any,
+) -> "AuditReport":
+    """Look for signs that a network hides its gradient instead of being robust: `gossamer.training.audit`.
+
+    Args:
+        network: A float32 network with direct coding, or the path of its checkpoint.
+        dataset: Images and labels.
+        sources: Networks or checkpoints to transfer from.
+        eps: Size of the L-inf ball.
+        surrogate: Derivative of a spike in network and sources, instead of the triangle of width 1.
+        seed: Of all that is drawn.
+        progress: Called with (attacks done, attacks to do).
+        **options: steps, sizes, n_queries, n_noise, n_samples: see `gossamer.training.audit`.
+    Raises: GossamerError: GSM-608 for options out of range, GSM-702 for an unknown one, GSM-701 without torch.
+    """
+    needs_torch("an attack")
+    from . import training
+
+    check_known(options, ("steps", "sizes", "n_queries", "n_noise", "n_samples"), of="the audit")
+    model = as_network(network, surrogate)
+    made_on = _source_models(sources, dataset, surrogate)
+    return training.audit(model, dataset, eps=eps, sources=made_on, seed=seed, progress=progress, **options)
+
+
+def _source_models(
+    sources: Iterable[Network | str | Path], dataset: "Dataset", surrogate: "Surrogate | None"
+) -> "dict[str, TorchNetwork]":
+    """Networks to craft images on, by path or name; a second one of a name is called "name#2".
+
+    Raises: GossamerError: GSM-605 for one with other classes than the data set.
+    """
     models: dict[str, TorchNetwork] = {}
     for source in sources:
         name = source.name if isinstance(source, Network) else str(source)
-        network = source if isinstance(source, Network) else load_checkpoint(source)
         n = 1 + sum(known == name or known.rpartition("#")[0] == name for known in models)
-        models[name if n == 1 else f"{name}#{n}"] = TorchNetwork(network, surrogate=surrogate)
+        model = as_network(source, surrogate)
+        output = model.network[model.network.output]
+        check_classes(dataset.n_classes, output.n_neurons, data=f"{dataset.name}, source {name}")
+        models[name if n == 1 else f"{name}#{n}"] = model
     return models
 
 
 def _as_model(network: Network | SynapticGraph | str | Path) -> "TorchNetwork | BlackBox":
+    """Something that an attack can ask, and follow the gradients of where it has any."""
     from .compiled_model import compiled_model
-    from .training import TorchNetwork
 
     if isinstance(network, SynapticGraph):
         return compiled_model(network)
-    if isinstance(network, Network):
-        return TorchNetwork(network)
-    if file_kind(network) == "graph":
+    if isinstance(network, str | Path) and file_kind(network) == "graph":
         return compiled_model(load_graph(network))
-    return TorchNetwork(load_checkpoint(network))
+    return as_network(network)
+
+
+def as_network(network: Network | str | Path, surrogate: "Surrogate | None" = None) -> "TorchNetwork":
+    """A network, or the one in a checkpoint, in torch."""
+    from .training import TorchNetwork
+
+    return TorchNetwork(network if isinstance(network, Network) else load_checkpoint(network), surrogate=surrogate)
 
 
 def _attack_named(name: str, options: Mapping[str, Any]) -> Callable[..., Any]:
@@ -125,11 +197,15 @@ def _attack_named(name: str, options: Mapping[str, Any]) -> Callable[..., Any]:
     if name not in ATTACKS:
         raise GossamerError("GSM-702", "no such attack", found=repr(name), expected=" or ".join(ATTACKS))
     takes = [p.name for p in signature(ATTACKS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    _check_known(options, [option for option in takes if option not in ("eps", "generator")], of=f"attack {name!r}")
+    check_known(options, [option for option in takes if option not in ("eps", "generator")], of=f"attack {name!r}")
     return ATTACKS[name]
 
 
-def _check_known(options: Mapping[str, Any], known: Sequence[str], *, of: str) -> None:
+def check_known(options: Mapping[str, Any], known: Sequence[str], *, of: str) -> None:
+    """Refuse options that are not known.
+
+    Raises: GossamerError: GSM-702.
+    """
     for option in options:
         if option not in known:
             raise GossamerError(

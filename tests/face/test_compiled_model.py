@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from blind_search import blind_search
 from networks import refusal, small_convolutional
 
 from gossamer import GossamerError, attack, compile, simulate, transfer
@@ -15,25 +16,9 @@ from gossamer.training import ATTACKS, Dataset, TorchNetwork, TrainingError, eva
 EPS = 0.2
 
 
-def guesses(model, x, y, *, eps, n_queries=20, generator=None):
-    """A stand-in for Square: the corner of the ball, of so many drawn, that lowers the margin most."""
-    best, lowest = x, torch.full((len(x),), float("inf"))
-    with torch.no_grad():
-        for _ in range(n_queries):
-            sign = torch.empty(x.shape).uniform_(-1, 1, generator=generator).sign()
-            tried = (x + eps * sign).clamp(0, 1)
-            logits = model(tried)
-            true = logits.gather(1, y[:, None])[:, 0]
-            margin = true - logits.scatter(1, y[:, None], -torch.inf).max(1).values
-            better = (margin < lowest).reshape(-1, 1, 1, 1)
-            best = torch.where(better, tried, best)
-            lowest = torch.minimum(margin, lowest)
-    return best
-
-
 @pytest.fixture
 def square(monkeypatch):
-    monkeypatch.setitem(ATTACKS, "square", guesses)
+    monkeypatch.setitem(ATTACKS, "square", blind_search)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +61,7 @@ def test_every_call_with_rate_coding_draws_the_same_spikes(dataset):
 
 @pytest.mark.usefixtures("square")
 def test_asking_a_graph_finds_what_it_finds_in_the_network_it_was_compiled_from(dataset, files):
-    """In float32 the graph is the network: the same guesses fool both, for one thread of guesses."""
+    """In float32 the graph is the network: the same search fools both."""
     options = {"attack": "square", "eps": EPS, "n_queries": 30}
     of_file = attack(files / "net.graph", dataset, **options)
     of_graph = attack(compile(small_convolutional()), dataset, **options)
