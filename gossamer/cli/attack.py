@@ -36,6 +36,7 @@ class Call:
     chips: list[str]
     common: dict[str, Any]
     options: dict[str, Any]
+    limit: int | None
     said: dict[str, Any]
 
 
@@ -136,6 +137,7 @@ def attack(
         chips=chips,
         common=common,
         options={key: value for key, value in options.items() if value is not None},
+        limit=limit,
         said={"seed": seed, **({} if surrogate is None else {"surrogate": surrogate}), "data": data, "split": split},
     )
     {"--audit": _audit, "--energy": _energy}.get(way, _accuracy)(call, way, as_json)
@@ -177,6 +179,8 @@ def _audit(call: Call, way: str, as_json: bool) -> None:
     from .progress import counting
 
     options = dict(call.options)
+    if call.limit is not None:
+        options["n_samples"] = call.limit
     if "n_steps" in options:
         most = options.pop("n_steps")
         options["steps"] = sorted({max(1, most // 10), max(1, most // 2), most})

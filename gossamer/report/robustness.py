@@ -48,10 +48,9 @@ def audit_lines(report: "AuditReport", *, network: str, said: Mapping[str, Any])
     )
     lines += [f"  {'ok' if f.passed else 'FAIL':<5}{f.check:<14} {clean(f.text)}" for f in report.findings]
     lines += [f"  {'-':<5}{check:<14} not checked: {why}" for check, why in report.not_checked.items()]
-    verdict = (
-        "no sign that gradients are hidden" if report.passed else "gradients are hidden: robustness is overestimated"
-    )
-    return [*lines, verdict]
+    if report.passed:
+        return [*lines, "no sign of hidden gradients"]
+    return [*lines, "signs of hidden gradients: accuracy under gradient attacks is no measure of this robustness"]
 
 
 def energy_attack_parts(found: "EnergyAttack", *, network: str, said: Mapping[str, Any]) -> list[str | Group]:

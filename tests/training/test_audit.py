@@ -172,6 +172,11 @@ def test_progress_counts_the_attacks_that_are_made(honest, digits):
     assert told == [(i, 11) for i in range(1, 12)]  # noise, FGSM, 3 x steps, the search, 5 sizes
 
 
+def test_single_steps_in_the_largest_ball_are_no_longer_than_it(honest, digits):
+    report = audit(honest, digits, **{**OPTIONS, "steps": (1, 2)})
+    assert report.findings[-1].evidence["accuracy"]["1"] < 0.2
+
+
 def test_what_is_not_checked_is_said(honest, digits):
     report = audit(honest, digits, **{**OPTIONS, "black_box": None, "n_queries": 0})
     assert set(report.not_checked) == {"black box", "transfer"}

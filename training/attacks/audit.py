@@ -26,7 +26,7 @@ from .evaluate import AttackReport, evaluate_attack
 from .fgsm import fgsm
 from .gradient import noise, project, under_attack
 from .modes import eval_mode
-from .pgd import pgd
+from .pgd import pgd, usual_step_size
 from .transfer import TransferReport, evaluate_transfer
 
 N_ERRORS = 2  # standard errors that a difference must exceed to count
@@ -166,7 +166,7 @@ def audit(
         findings += [_deterministic(model, samples, batch_size), _gradient(model, samples, batch_size, eps)]
         if findings[-1].evidence["reaches_pixels"]:
             single = attacked(fgsm)
-            many = {n: attacked(pgd, n_steps=n) for n in steps}
+            many = {n: attacked(pgd, **_steps(eps, n)) for n in steps}
             white = many[steps[-1]]
             findings += [
                 _no_more_right("iterative", {"PGD": white, "FGSM": single}),
@@ -178,13 +178,13 @@ def audit(
             else:
                 findings.append(_no_more_right("black box", {"PGD": white, "black box": attacked(asking)}))
             if others:
-                made: dict[str, Any] = {"eps": eps, "n_steps": steps[-1], "seed": seed, "batch_size": batch_size}
+                made: dict[str, Any] = {"eps": eps, **_steps(eps, steps[-1]), "seed": seed, "batch_size": batch_size}
                 elsewhere = evaluate_transfer(model, others, samples, pgd, **made)
                 tell()
                 findings.append(_no_more_right("transfer", {"PGD": white, "transfer": elsewhere}))
             else:
                 not_checked["transfer"] = "no other network was given"
-            sized = {f"{size:.4g}": attacked(pgd, size, n_steps=steps[0], random_start=False) for size in balls}
+            sized = {f"{size:.4g}": attacked(pgd, size, **_steps(size, steps[0]), random_start=False) for size in balls}
             findings.append(_growth(sized, chance=1 / samples.n_classes))
         else:
             checks = ("iterative", "steps", "noise", "black box", "transfer", "growth")
@@ -335,6 +335,11 @@ def _asking(black_box: Callable[..., Tensor] | None, n_queries: int) -> Callable
         return None
     square: Callable[..., Tensor] = import_module(".auto", __package__).square
     return partial(square, n_queries=n_queries)
+
+
+def _steps(eps: float, n_steps: int) -> dict[str, Any]:
+    """How far few steps in a large ball go: no further than all pixels do."""
+    return {"n_steps": n_steps, "step_size": min(usual_step_size(eps, n_steps), 1.0)}
 
 
 def _usual_sizes(eps: float) -> tuple[float, ...]:
