@@ -91,7 +91,7 @@ def attack(
         bool, typer.Option("--audit", help="Look for signs of hidden gradients; exit status 1 if there are any.")
     ] = False,
     energy: Annotated[
-        bool, typer.Option("--energy", help="Attack what the network costs, and not its answers. See --chip.")
+        bool, typer.Option("--energy", help="Attack what the network costs, not its answers; --chip prices it.")
     ] = False,
     chip: Chips = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the attack's noise.")] = 0,
@@ -101,8 +101,8 @@ def attack(
     """Attack a network with full knowledge of it, and say how often it is still right.
 
     The attack follows gradients through time and through a surrogate of the spike. One attack with one surrogate is an
-    upper bound of robustness, not a proof: see --ensemble and --audit. A graph can only be asked: use --attack square,
-    or make the images on the network that it was compiled from, with --source.
+    upper bound of robustness, not a proof; --ensemble and --audit go further. A graph can only be asked, with --attack
+    square, or shown images that --source makes on the network it was compiled from.
     """
     from ..samples import check_classes, load_images
     from ..verbs import needs_torch

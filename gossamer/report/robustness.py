@@ -89,4 +89,6 @@ def _options(options: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, list):
+        return " ".join(map(_value, value)) or numbers.NONE
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
