@@ -107,7 +107,7 @@ def ensemble(
         dataset: Images and labels.
         attack: One of `gossamer.training.ATTACKS` that follows a gradient.
         eps, seed, progress, **options: As `attack`.
-    Returns: `clean_accuracy`, `adversarial_accuracy`, and by surrogate `parts`.
+    Returns: What `gossamer.training.evaluate_ensemble` does: accuracies, and what each surrogate found.
     Raises: GossamerError: As `attack`.
     """
     needs_torch("an attack")

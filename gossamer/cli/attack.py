@@ -160,10 +160,15 @@ def _accuracy(call: Call, way: str, as_json: bool) -> None:
         else:
             report = run(call.target, call.dataset, **how)
     n_samples = call.dataset.n_samples
-    parts = {key: getattr(report, key) for key in ("parts", "at_source") if hasattr(report, key)}
+    parts: dict[str, Any] = {}
+    if way == "--source":
+        parts = {"parts": report.parts, "at_source": report.at_source}
+    elif way == "--ensemble":
+        ran = report.estimators.items()
+        parts = {"estimators": {name: {"n_attacked": e.n_attacked, "n_fooled": e.n_fooled} for name, e in ran}}
     if as_json:
         accuracies = {"clean_accuracy": report.clean_accuracy, "adversarial_accuracy": report.adversarial_accuracy}
-        answer = {"attack": call.name, **getattr(report, "options", call.options), **call.said}
+        answer = {"attack": call.name, **report.options, **call.said}
         print_json({**answer, "n_samples": n_samples, **accuracies, **parts})
         return
     show(

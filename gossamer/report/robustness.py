@@ -23,20 +23,23 @@ def accuracy_lines(
     said: Mapping[str, Any],
     parts: Mapping[str, float] | None = None,
     at_source: Mapping[str, float] | None = None,
+    estimators: Mapping[str, Mapping[str, int]] | None = None,
 ) -> list[str]:
-    """Clean and attacked accuracy, and that of every part: a source or a surrogate.
+    """Clean and attacked accuracy; and that of every source, or what every surrogate of an ensemble still found.
 
-    report: with clean_accuracy and adversarial_accuracy, and perhaps options.
+    report: with clean_accuracy, adversarial_accuracy and options.
     """
-    options = {k: v for k, v in getattr(report, "options", {}).items() if k != "eps"}
-    eps = getattr(report, "options", {}).get("eps")
-    shown = {**({} if eps is None else {"eps": numbers.fraction_of_255(eps)}), **options, **_settings(said)}
+    options = {**report.options, "eps": numbers.fraction_of_255(report.options["eps"])}
+    shown = {"eps": options.pop("eps"), **options, **_settings(said)}
     lines = [_heading(network, n_samples, said)]
     lines.append(f"  clean          {numbers.percent(report.clean_accuracy):>9}")
     lines.append(f"  under {attack:<8} {numbers.percent(report.adversarial_accuracy):>9}   {_options(shown)}")
     for name, share in (parts or {}).items():
         there = "" if at_source is None else f"   (there: {numbers.percent(at_source[name])})"
         lines.append(clean(f"    {name:<24} {numbers.percent(share):>9}{there}"))
+    for name, counts in (estimators or {}).items():
+        found = f"{counts['n_fooled']:,} fooled of {counts['n_attacked']:,} that were left"
+        lines.append(clean(f"    {name:<24} {found}"))
     return lines
 
 
