@@ -15,19 +15,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .cluster import simulate_on_cluster
     from .compiler import load_checkpoint, load_graph, save_checkpoint
+    from .energy_attacks import energy_attack
     from .hwmodels import EventCounts, GossamerError, list_chips, load_chip
+    from .robustness import attack, audit, ensemble, transfer
     from .simulator import load_activity, simulate
     from .sweep import sweep
     from .training.data import load_dataset
-    from .verbs import attack, compile, diff, energy, from_nir, to_nir, train
+    from .verbs import compile, diff, energy, from_nir, to_nir, train
 
 __all__ = [
     "EventCounts",
     "GossamerError",
     "attack",
+    "audit",
     "compile",
     "diff",
     "energy",
+    "energy_attack",
+    "ensemble",
     "from_nir",
     "list_chips",
     "load_activity",
@@ -41,15 +46,19 @@ __all__ = [
     "sweep",
     "to_nir",
     "train",
+    "transfer",
 ]
 
 _HOME = {
     "EventCounts": "hwmodels",
     "GossamerError": "hwmodels",
-    "attack": "verbs",
+    "attack": "robustness",
+    "audit": "robustness",
     "compile": "verbs",
     "diff": "verbs",
     "energy": "verbs",
+    "energy_attack": "energy_attacks",
+    "ensemble": "robustness",
     "from_nir": "verbs",
     "list_chips": "hwmodels",
     "load_activity": "simulator",
@@ -63,6 +72,7 @@ _HOME = {
     "sweep": "sweep",
     "to_nir": "verbs",
     "train": "verbs",
+    "transfer": "robustness",
 }
 _FOLDERS = ("compiler", "hwmodels", "simulator", "training")
 

@@ -10,9 +10,10 @@ from .compiler import Array, Network, SynapticGraph, compile_network, load_check
 from .hwmodels import GossamerError
 from .report.entry import USUAL_CHIPS, Entry
 from .report.numbers import percent
+from .robustness import attack
 from .samples import load_images
 from .simulator import simulate
-from .verbs import attack, energy, train
+from .verbs import energy, train
 
 if TYPE_CHECKING:
     from .training import Dataset, Progress, Recipe

@@ -5,12 +5,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .compiler import Comparison, Network, SynapticGraph, compare_graphs, compile_network, load_checkpoint
+from .compiler import Comparison, Network, SynapticGraph, compare_graphs, compile_network
 from .hwmodels import EnergyReport, GossamerError, price
 from .simulator import Activity, load_activity
 
 if TYPE_CHECKING:
-    from .training import AttackReport, Dataset, Progress, Recipe, RunResult
+    from .training import Progress, Recipe, RunResult
 
 
 def compile(  # the builtin of this name is not meant, here or in `gossamer.compile`
@@ -131,37 +131,6 @@ def train(
     return run_recipe(
         plan, out_dir=folder, dataset_root=data_dir, resume=resume, stages=chosen, progress=progress, device=device
     )
-
-
-def attack(
-    network: Network | str | Path,
-    dataset: "Dataset",
-    *,
-    attack: str = "pgd",
-    eps: float = 8 / 255,
-    seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-    **options: Any,
-) -> "AttackReport":
-    """Attack every sample once, with full knowledge of the network, and say how many are still classified correctly.
-
-    Args:
-        network: A float32 network with direct input coding, or the path of its checkpoint.
-        dataset: Images and labels, such as `load_dataset("digits", "test")`.
-        attack: One of `gossamer.training.ATTACKS`.
-        eps: Largest change of a pixel in [0, 1].
-        seed: Of the attack's noise.
-        progress: Called with (samples done, samples).
-        **options: What the attack takes besides: n_steps and step_size for "pgd", alpha for "rfgsm".
-    Raises: GossamerError: GSM-608 for options out of range, GSM-702 for an unknown attack, GSM-701 without torch.
-    """
-    needs_torch("an attack")
-    from .training import ATTACKS, TorchNetwork, evaluate_attack
-
-    if attack not in ATTACKS:
-        raise GossamerError("GSM-702", "no such attack", found=repr(attack), expected=" or ".join(ATTACKS))
-    target = TorchNetwork(network if isinstance(network, Network) else load_checkpoint(network))
-    return evaluate_attack(target, dataset, ATTACKS[attack], seed=seed, progress=progress, eps=eps, **options)
 
 
 def needs_torch(what: str) -> None:

@@ -13,17 +13,27 @@ if TYPE_CHECKING:
     from .attacks import ESTIMATORS as ESTIMATORS
     from .attacks import AdaptiveSurrogate as AdaptiveSurrogate
     from .attacks import AttackReport as AttackReport
+    from .attacks import AuditReport as AuditReport
+    from .attacks import BlackBox as BlackBox
+    from .attacks import EnergyAttackReport as EnergyAttackReport
     from .attacks import EnsembleReport as EnsembleReport
     from .attacks import EstimatorReport as EstimatorReport
+    from .attacks import Finding as Finding
     from .attacks import MinimalReport as MinimalReport
     from .attacks import SharpnessReport as SharpnessReport
+    from .attacks import TransferReport as TransferReport
     from .attacks import apgd_ce as apgd_ce
     from .attacks import apgd_dlr as apgd_dlr
     from .attacks import apgd_t as apgd_t
+    from .attacks import audit as audit
+    from .attacks import energy_attack as energy_attack
     from .attacks import evaluate_attack as evaluate_attack
+    from .attacks import evaluate_energy as evaluate_energy
     from .attacks import evaluate_ensemble as evaluate_ensemble
+    from .attacks import evaluate_transfer as evaluate_transfer
     from .attacks import fab as fab
     from .attacks import fab_t as fab_t
+    from .attacks import fan_out as fan_out
     from .attacks import fgsm as fgsm
     from .attacks import mi_fgsm as mi_fgsm
     from .attacks import minimal_eps as minimal_eps
@@ -33,6 +43,7 @@ if TYPE_CHECKING:
     from .attacks import sa_pgd as sa_pgd
     from .attacks import search_sharpness as search_sharpness
     from .attacks import square as square
+    from .attacks import synaptic_ops as synaptic_ops
     from .attacks import using_bpda as using_bpda
     from .attacks import using_surrogate as using_surrogate
     from .calibrate import calibrate_thresholds as calibrate_thresholds
@@ -84,22 +95,33 @@ if TYPE_CHECKING:
     from .torch_network import TorchNetwork as TorchNetwork
 
 _HOME = {
+    "artificial": ("as_artificial",),
     "attacks": (
         "ATTACKS",
-        "ESTIMATORS",
         "AdaptiveSurrogate",
         "AttackReport",
+        "AuditReport",
+        "BlackBox",
+        "ESTIMATORS",
+        "EnergyAttackReport",
         "EnsembleReport",
         "EstimatorReport",
+        "Finding",
         "MinimalReport",
         "SharpnessReport",
+        "TransferReport",
         "apgd_ce",
         "apgd_dlr",
         "apgd_t",
+        "audit",
+        "energy_attack",
         "evaluate_attack",
+        "evaluate_energy",
         "evaluate_ensemble",
+        "evaluate_transfer",
         "fab",
         "fab_t",
+        "fan_out",
         "fgsm",
         "mi_fgsm",
         "minimal_eps",
@@ -109,15 +131,14 @@ _HOME = {
         "sa_pgd",
         "search_sharpness",
         "square",
+        "synaptic_ops",
         "using_bpda",
         "using_surrogate",
     ),
-    "artificial": ("as_artificial",),
-    "encode": ("Bpda",),
-    "rate_backpropagation": ("RateBackpropagation",),
     "calibrate": ("calibrate_thresholds",),
     "convert": ("add_biases", "reestimate_batch_norm", "to_spiking"),
     "data": ("Dataset", "list_datasets", "load_dataset", "split_validation"),
+    "encode": ("Bpda",),
     "errors": ("TrainingError",),
     "evaluate": ("accuracy",),
     "firing": ("Firing", "firing_rates"),
@@ -146,6 +167,7 @@ _HOME = {
         "prune_like",
         "rewire",
     ),
+    "rate_backpropagation": ("RateBackpropagation",),
     "recipe": ("Recipe", "list_recipes", "load_recipe"),
     "record": ("record_spikes",),
     "stages": ("STAGES",),

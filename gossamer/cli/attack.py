@@ -1,68 +1,296 @@
 """gossamer attack: is it still robust?"""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import AsJson, Data, DataDir, Limit, Split, fraction
+from .options import AsJson, Chips, Data, DataDir, Limit, Split, fraction
 from .output import print_json, show
+
+if TYPE_CHECKING:
+    from ..compiler import Network, SynapticGraph
+    from ..training import Dataset, Surrogate
+
+ATTACK_NAMES = (
+    "fgsm",
+    "rfgsm",
+    "pgd",
+    "mi-fgsm",
+    "sa-pgd",
+    "apgd-ce",
+    "apgd-dlr",
+    "apgd-t",
+    "fab",
+    "fab-t",
+    "square",
+)  # ATTACKS, known without torch
+USUAL_EPS = {"linf": "8/255", "l2": "128/255"}
+TAKEN = {  # by each way to attack, besides --eps, --seed and where the images come from
+    "an attack": ("--attack", "--norm", "--steps", "--step-size", "--queries", "--surrogate"),
+    "--source": ("--attack", "--norm", "--steps", "--step-size", "--queries", "--surrogate", "--source"),
+    "--ensemble": ("--attack", "--norm", "--steps", "--step-size"),
+    "--audit": ("--steps", "--queries", "--surrogate", "--source"),
+    "--energy": ("--steps", "--step-size", "--surrogate", "--source", "--chip"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What every way to attack is told. target: a Network, or a SynapticGraph. common: eps, seed, surrogate."""
+
+    target: Any
+    is_graph: bool
+    dataset: "Dataset"
+    name: str
+    sources: list[Path]
+    chips: list[str]
+    common: dict[str, Any]
+    options: dict[str, Any]
+    limit: int | None
+    said: dict[str, Any]
 
 
 def attack(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The trained network.")],
+    network: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT|GRAPH", help="The trained network, or what it was compiled to.")
+    ],
     data: Data,
     data_dir: DataDir = None,
     split: Split = "test",
-    name: Annotated[str, typer.Option("--attack", metavar="pgd|fgsm|rfgsm", help="Which attack.")] = "pgd",
-    eps: Annotated[
-        str, typer.Option("--eps", metavar="X", help="Largest change of a pixel; pixels lie in 0..1.")
-    ] = "8/255",
-    steps: Annotated[int | None, typer.Option("--steps", metavar="N", help="Steps of pgd. Default: 20.")] = None,
-    step_size: Annotated[
-        str | None, typer.Option("--step-size", metavar="X", help="Step of pgd. Default: 2.5 eps / steps.")
+    name: Annotated[
+        str | None, typer.Option("--attack", metavar="|".join(ATTACK_NAMES), help="Which attack. Default: pgd.")
     ] = None,
+    eps: Annotated[
+        str | None,
+        typer.Option(
+            "--eps",
+            metavar="X",
+            help="Largest change of a pixel; pixels lie in 0..1. Default: 8/255; with --norm l2 128/255, of the image.",
+        ),
+    ] = None,
+    norm: Annotated[
+        str | None, typer.Option("--norm", metavar="linf|l2", help="What --eps bounds. Default: linf.")
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", metavar="N", help="Steps of an attack of several. Default: its own."),
+    ] = None,
+    step_size: Annotated[
+        str | None, typer.Option("--step-size", metavar="X", help="Length of one. Default: 2.5 eps / steps.")
+    ] = None,
+    queries: Annotated[
+        int | None, typer.Option("--queries", metavar="N", help="How often square may ask, per image.")
+    ] = None,
+    surrogate: Annotated[
+        str | None,
+        typer.Option(
+            "--surrogate",
+            metavar="NAME[:WIDTH]",
+            help="What the attack takes for a spike's derivative: triangle, arctan, rectangular, exponential, "
+            "straight-through. Default: triangle:1.",
+        ),
+    ] = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Attack with one surrogate after the other; all of them must fail.")
+    ] = False,
+    source: Annotated[
+        list[Path] | None,
+        typer.Option("--source", metavar="CHECKPOINT", help="Make the images on this network. Repeatable."),
+    ] = None,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Look for signs of hidden gradients; exit status 1 if there are any.")
+    ] = False,
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Attack what the network costs, not its answers; --chip prices it.")
+    ] = False,
+    chip: Chips = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the attack's noise.")] = 0,
     limit: Limit = None,
     as_json: AsJson = False,
 ) -> None:
     """Attack a network with full knowledge of it, and say how often it is still right.
 
-    The attack follows gradients through time and through the surrogate that the network was trained with. One attack
-    with one surrogate is an upper bound of robustness, not a proof.
+    The attack follows gradients through time and through a surrogate of the spike. One attack with one surrogate is an
+    upper bound of robustness, not a proof; --ensemble and --audit go further. A graph can only be asked, with --attack
+    square, or shown images that --source makes on the network it was compiled from.
     """
-    from ..compiler import load_checkpoint
-    from ..report.numbers import percent
-    from ..report.text import clean
     from ..samples import check_classes, load_images
-    from ..verbs import attack as run
-    from .check import one_of
-    from .progress import counting
+    from ..verbs import needs_torch
+    from . import check
 
-    size = fraction(eps, option="--eps")
-    options: dict[str, Any] = {} if steps is None else {"n_steps": steps}
+    given = {
+        "--attack": name, "--norm": norm, "--steps": steps, "--step-size": step_size, "--queries": queries,
+        "--surrogate": surrogate, "--source": source or None, "--chip": chip or None,
+    }  # fmt: skip
+    way = _way({"--ensemble": ensemble, "--audit": audit, "--energy": energy}, given)
+    check.one_of(norm or "linf", list(USUAL_EPS), option="--norm")
+    chips = check.chips(chip)
+    needs_torch("an attack")
+    from ..training import ATTACKS
+
+    check.one_of(name or "pgd", list(ATTACKS), option="--attack")
+    common: dict[str, Any] = {"eps": fraction(eps or USUAL_EPS[norm or "linf"], option="--eps"), "seed": seed}
+    if surrogate is not None:
+        common["surrogate"] = _surrogate(surrogate)
+    options: dict[str, Any] = {"norm": norm, "n_steps": steps, "n_queries": queries}
     if step_size is not None:
         options["step_size"] = fraction(step_size, option="--step-size")
-    one_of(
-        name,
-        ("pgd",) if options else ("pgd", "fgsm", "rfgsm"),
-        option="--attack with --steps" if options else "--attack",
-    )
-    network = load_checkpoint(checkpoint)
+    target, is_graph = _load(network, way, name, source or [])
     dataset = load_images(data, split=split, data_dir=data_dir, limit=limit)
-    check_classes(dataset.n_classes, network[network.output].n_neurons, data=data)
-    with counting("attacking") as progress:
-        report = run(network, dataset, attack=name, eps=size, seed=seed, progress=progress, **options)
-    if as_json:
-        answer = {"attack": name, **report.options, "seed": seed, "data": data, "split": split}
-        accuracies = {"clean_accuracy": report.clean_accuracy, "adversarial_accuracy": report.adversarial_accuracy}
-        print_json({**answer, "n_samples": report.n_samples, **accuracies})
-        return
-    shown = {"eps": eps, **{k: v for k, v in report.options.items() if k != "eps"}, "seed": seed}
-    words = ", ".join(
-        f"{k.removeprefix('n_')} {v:g}" if isinstance(v, float) else f"{k.removeprefix('n_')} {v}"
-        for k, v in shown.items()
+    check_classes(dataset.n_classes, target[target.output].n_neurons, data=data)
+    call = Call(
+        target=target,
+        is_graph=is_graph,
+        dataset=dataset,
+        name=name or "pgd",
+        sources=source or [],
+        chips=chips,
+        common=common,
+        options={key: value for key, value in options.items() if value is not None},
+        limit=limit,
+        said={"seed": seed, **({} if surrogate is None else {"surrogate": surrogate}), "data": data, "split": split},
     )
-    show(clean(f"{network.name} on {report.n_samples:,} samples of {data} ({split})"))
-    show(f"  clean          {percent(report.clean_accuracy):>9}")
-    show(f"  under {name:<8} {percent(report.adversarial_accuracy):>9}   {words}")
+    {"--audit": _audit, "--energy": _energy}.get(way, _accuracy)(call, way, as_json)
+
+
+def _accuracy(call: Call, way: str, as_json: bool) -> None:
+    """Attack, transfer or ensemble: how many are still right."""
+    from ..report.robustness import accuracy_lines
+    from ..robustness import attack as run
+    from ..robustness import ensemble, transfer
+    from .progress import compiling, counting
+
+    report: Any
+    with compiling(), counting("attacking") as progress:
+        how: dict[str, Any] = {"attack": call.name, "progress": progress, **call.common, **call.options}
+        if way == "--source":
+            report = transfer(call.target, call.sources, call.dataset, **how)
+        elif way == "--ensemble":
+            report = ensemble(call.target, call.dataset, **how)
+        else:
+            report = run(call.target, call.dataset, **how)
+    n_samples = call.dataset.n_samples
+    parts: dict[str, Any] = {}
+    if way == "--source":
+        parts = {"parts": report.parts, "at_source": report.at_source}
+    elif way == "--ensemble":
+        ran = report.estimators.items()
+        parts = {"estimators": {name: {"n_attacked": e.n_attacked, "n_fooled": e.n_fooled} for name, e in ran}}
+    if as_json:
+        accuracies = {"clean_accuracy": report.clean_accuracy, "adversarial_accuracy": report.adversarial_accuracy}
+        answer = {"attack": call.name, **report.options, **call.said}
+        print_json({**answer, "n_samples": n_samples, **accuracies, **parts})
+        return
+    show(
+        *accuracy_lines(
+            report, attack=call.name, network=call.target.name, n_samples=n_samples, said=call.said, **parts
+        )
+    )
+
+
+def _audit(call: Call, way: str, as_json: bool) -> None:
+    from ..report.robustness import audit_lines
+    from ..robustness import audit
+    from .progress import counting
+
+    options = dict(call.options)
+    if call.limit is not None:
+        options["n_samples"] = call.limit
+    if "n_steps" in options:
+        most = options.pop("n_steps")
+        options["steps"] = sorted({max(1, most // 10), max(1, most // 2), most})
+    with counting("auditing") as progress:
+        report = audit(
+            call.target,
+            call.dataset,
+            sources=call.sources,
+            progress=progress,
+            **call.common,
+            **options,
+        )
+    if as_json:
+        print_json({**report.to_dict(), **call.said})
+    else:
+        show(*audit_lines(report, network=call.target.name, said=call.said))
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def _energy(call: Call, way: str, as_json: bool) -> None:
+    from ..energy_attacks import energy_attack
+    from ..report.robustness import energy_attack_parts
+    from .progress import compiling, counting
+
+    made_on: Any = call.sources[0] if call.is_graph else call.target
+    graph: Any = call.target if call.is_graph else None
+    with compiling(), counting("attacking") as progress:
+        found = energy_attack(
+            made_on, call.dataset, graph=graph, chips=call.chips, progress=progress, **call.common, **call.options
+        )
+    if as_json:
+        print_json({"attack": "energy", **found.options, **call.said, **found.to_dict()})
+        return
+    show(*energy_attack_parts(found, network=call.target.name, said=call.said))
+
+
+def _way(wanted: dict[str, bool], given: dict[str, Any]) -> str:
+    """Which way to attack, one of TAKEN.
+
+    Raises: GossamerError: GSM-702 for two of them, and for options that it does not take.
+    """
+    from ..hwmodels import GossamerError
+
+    ways = [way for way, is_wanted in wanted.items() if is_wanted]
+    if len(ways) > 1:
+        raise GossamerError("GSM-702", "one at a time", found=" and ".join(ways))
+    way = ways[0] if ways else "--source" if given["--source"] else "an attack"
+    for option, value in given.items():
+        if value is not None and option not in TAKEN[way]:
+            raise GossamerError(
+                "GSM-702", "this option says nothing here", where=way, found=option, expected=", ".join(TAKEN[way])
+            )
+    return way
+
+
+def _load(path: Path, way: str, name: str | None, sources: list[Path]) -> "tuple[Network | SynapticGraph, bool]":
+    """What is attacked, and whether it is a graph.
+
+    Raises: GossamerError: GSM-1xx for the file; GSM-702 for a graph that is attacked in a way that needs its gradient.
+    """
+    from ..compiler import load_checkpoint, load_graph
+    from ..files import file_kind
+    from ..hwmodels import GossamerError
+
+    if file_kind(path) != "graph":
+        if way == "--energy" and sources:
+            raise GossamerError(
+                "GSM-702", "the images are made on this checkpoint itself", where=str(path), found="--source",
+                remedy="leave --source out, or name the graph first and the checkpoint with --source",
+            )  # fmt: skip
+        return load_checkpoint(path), False
+    remedy = None
+    if way in ("--ensemble", "--audit"):
+        remedy = "name the checkpoint that it was compiled from: it is the one with a gradient"
+    elif way == "--energy" and len(sources) != 1:
+        remedy = "name the one checkpoint that it was compiled from with --source"
+    elif way == "an attack" and name is None:
+        remedy = "--attack square asks it; --source CHECKPOINT makes the images on the network it was compiled from"
+    if remedy is not None:
+        raise GossamerError(
+            "GSM-702", "a compiled graph lets no gradient through", where=str(path), found=way, remedy=remedy
+        )
+    return load_graph(path), True
+
+
+def _surrogate(text: str) -> "Surrogate":
+    """triangle, or triangle:0.5.
+
+    Raises: GossamerError: GSM-702 for a width that is no number, GSM-608 for an unknown name or a width <= 0.
+    """
+    from ..training import Surrogate
+
+    name, colon, width = text.partition(":")
+    known: Any = name
+    return Surrogate(name=known, width=fraction(width, option="--surrogate") if colon else 1.0)

@@ -120,6 +120,18 @@ def tiny_dense(tmp_path_factory):
     return train(folder / "tiny.toml", out=folder, stages=["dense"]).final
 
 
+@pytest.fixture(scope="session")
+def tiny_spiking(tmp_path_factory):
+    """A folder with the checkpoints of all stages of the tiny recipe, and "net8.graph", its last one in 8 bits."""
+    from gossamer import compile, train
+
+    folder = tmp_path_factory.mktemp("spiking")
+    (folder / "tiny.toml").write_text(TINY_RECIPE)
+    last = train(folder / "tiny.toml", out=folder).final
+    compile(last, weight_bits=8).save(folder / "net8.graph")
+    return folder
+
+
 @pytest.fixture
 def judges():
     """The folder with the .nir files of other frameworks."""

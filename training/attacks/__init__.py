@@ -8,12 +8,21 @@ from collections.abc import Callable
 from torch import Tensor
 
 from .adaptive import AdaptiveSurrogate as AdaptiveSurrogate
+from .audit import AuditReport as AuditReport
+from .audit import Finding as Finding
+from .audit import audit as audit
 from .auto import apgd_ce as apgd_ce
 from .auto import apgd_dlr as apgd_dlr
 from .auto import apgd_t as apgd_t
 from .auto import fab as fab
 from .auto import fab_t as fab_t
 from .auto import square as square
+from .black_box import BlackBox as BlackBox
+from .energy import EnergyAttackReport as EnergyAttackReport
+from .energy import energy_attack as energy_attack
+from .energy import evaluate_energy as evaluate_energy
+from .energy import fan_out as fan_out
+from .energy import synaptic_ops as synaptic_ops
 from .ensemble import ESTIMATORS as ESTIMATORS
 from .ensemble import EnsembleReport as EnsembleReport
 from .ensemble import EstimatorReport as EstimatorReport
@@ -34,6 +43,8 @@ from .rfgsm import rfgsm as rfgsm
 from .sa_pgd import sa_pgd as sa_pgd
 from .sharpness import SharpnessReport as SharpnessReport
 from .sharpness import search_sharpness as search_sharpness
+from .transfer import TransferReport as TransferReport
+from .transfer import evaluate_transfer as evaluate_transfer
 
 ATTACKS: dict[str, Callable[..., Tensor]] = {
     "fgsm": fgsm,
