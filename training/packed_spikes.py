@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-BITS = 8
+GATHER = sum(1 << (56 - 7 * i) for i in range(8))  # times a word of eight bytes of 0 or 1: its top byte has their bits
 
 
 class PackedSpikes:
@@ -14,16 +14,19 @@ class PackedSpikes:
         if span != spikes.numel():  # a part of a tensor, or one that repeats
             spikes = spikes.contiguous()
         self.shape, self.strides, self.dtype = spikes.shape, spikes.stride(), spikes.dtype
-        in_memory = torch.as_strided(spikes, (spikes.numel(),), (1,))  # whatever the order of the axes
-        ones = torch.zeros(-(-spikes.numel() // BITS) * BITS, dtype=torch.uint8, device=spikes.device)
-        ones[: spikes.numel()] = in_memory
-        self.bits = torch.zeros(len(ones) // BITS, dtype=torch.uint8, device=spikes.device)
-        for i in range(BITS):
-            self.bits |= ones[i::BITS] << i
+        self.bits = _pack(torch.as_strided(spikes, (spikes.numel(),), (1,)))  # whatever the order of the axes
 
     def unpack(self) -> Tensor:
         """The spikes."""
-        ones = torch.empty(len(self.bits) * BITS, dtype=self.dtype, device=self.bits.device)
-        for i in range(BITS):
-            ones[i::BITS] = (self.bits >> i) & 1
+        patterns = torch.cartesian_prod(*[torch.arange(2, dtype=torch.uint8)] * 8)
+        table = torch.empty((256, 8), dtype=self.dtype)
+        table[_pack(patterns.flatten()).long()] = patterns.to(self.dtype)
+        ones = table.to(self.bits.device).index_select(0, self.bits.int())
         return torch.as_strided(ones, self.shape, self.strides)
+
+
+def _pack(ones: Tensor) -> Tensor:
+    """(n,) of any type to (n / 8 and up,) uint8."""
+    padded = torch.nn.functional.pad(ones.to(torch.uint8), (0, -len(ones) % 8))
+    words = padded.view(torch.int64) * GATHER
+    return (words >> 56).to(torch.uint8)
