@@ -15,6 +15,7 @@ import torch
 from ..compiler import Network, container_identity, load_checkpoint, save_checkpoint
 from .data import Dataset, load_dataset, split_validation
 from .errors import TrainingError
+from .kept_memory import kept_memory
 from .progress import ProgressCallback
 from .recipe import Recipe, Stage
 from .resume import Fingerprint, StateStore, check_fingerprint, load_state
@@ -89,7 +90,7 @@ def run_recipe(
         log_path=out_dir / LOG_FILE, device=where,
     )  # fmt: skip
     _begin(session, store, out_dir, chosen, resume=resume)
-    with _threads(recipe.recipe.threads):
+    with _threads(recipe.recipe.threads), kept_memory():
         for stage in chosen:
             _run_stage(stage, session, out_dir, fingerprint, keep=resume)
     if store.pending is None:  # else the state is of a stage that was not asked for

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .errors import TrainingError
-from .recipe import Fit, Recipe, Stage, parse_recipe
+from ..errors import TrainingError
+from ..recipe import Fit, Recipe, Stage, parse_recipe
 
 Method = Literal["none", "hydra", "harp", "magnitude", "random", "end-to-end", "end-to-end-rigl"]
 METHODS: tuple[Method, ...] = ("hydra", "harp", "magnitude", "random", "end-to-end", "end-to-end-rigl")
@@ -14,9 +14,13 @@ SCORED = ("hydra", "harp")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row: how the network became sparse, the share of weights it keeps, and all that its training depends on."""
+    """A row: how the network became sparse, the share of weights it keeps, and all that its training depends on.
+
+    kind: what rows of this method and share are called in every base; name: with the base's.
+    """
 
     name: str
+    kind: str
     method: Method
     density: float
     recipe: Recipe
@@ -70,9 +74,15 @@ def _row(base: Recipe, method: Method, density: float) -> Row:
         tables["prune"] = {"method": method, "density": density}
     else:
         tables = _end_to_end(tables, density, rewires=method == "end-to-end-rigl")
-    name = f"{base.name}-{method}" if method == "none" else f"{base.name}-{method}-{100 * (1 - density):g}"
+    kind = kind_of(method, density)
+    name = f"{base.name}-{kind}"
     tables["recipe"]["name"] = name
-    return Row(name=name, method=method, density=density, recipe=parse_recipe(tables, where=name))
+    return Row(name=name, kind=kind, method=method, density=density, recipe=parse_recipe(tables, where=name))
+
+
+def kind_of(method: Method, density: float) -> str:
+    """What a row is called in every base: "none", "hydra-90"."""
+    return method if method == "none" else f"{method}-{100 * (1 - density):g}"
 
 
 def _end_to_end(tables: dict[str, Any], density: float, *, rewires: bool) -> dict[str, Any]:

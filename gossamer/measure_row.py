@@ -1,0 +1,126 @@
+"""What is measured of a trained network for a row of a study."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .compiler import Network, SynapticGraph, compile_network, load_checkpoint
+from .hwmodels import EnergyReport, price
+from .report.entry import ARITHMETIC, MEMORY, USUAL_CHIPS
+from .robustness import attack, audit, ensemble
+from .simulator import Activity, simulate
+
+if TYPE_CHECKING:
+    from .training import Dataset
+    from .training.studies import Base, Study
+
+Facts = dict[str, Any]
+WEIGHT_BITS = 8
+PARTS = {
+    "synapses": ("synaptic_op", "weight_read_byte", "index_read_byte"),
+    "multiplies": ("mac",),
+    "neurons": ("spike", "neuron_update", "state_read_byte", "state_write_byte"),
+}
+"""What an event belongs to where energy is taken apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A network that is measured. source: the artificial network that images are transferred from, if there is one."""
+
+    path: Path
+    source: Path | None
+    test: "Dataset"
+    seed: int
+
+
+def measure(row: Measured, study: "Study", base: "Base") -> Facts:
+    """Accuracy, sparsity, counts, energy and robustness, as JSON values. Every number says what it depends on."""
+    network = load_checkpoint(row.path)
+    return {
+        **_compiled(network, row.test),
+        **_attacked(network, row, study, base),
+        **_audited(network, row, study, base),
+    }
+
+
+def _compiled(network: Network, test: "Dataset") -> Facts:
+    """What the compiled network does on all test images."""
+    graph = compile_network(network)
+    run = simulate(graph, test.scaled(), test.y)
+    quantized = simulate(compile_network(network, weight_bits=WEIGHT_BITS), test.scaled(), test.y)
+    chips = USUAL_CHIPS["float32"]
+    energies = {name: price(run.layer_activities(), chips[name], run.n_samples) for name in (ARITHMETIC, MEMORY)}
+    n_weights = sum(layer.n_weights for layer in run.layers)
+    return {
+        "n_test": test.n_samples,
+        "clean": run.accuracy,
+        f"clean_int{WEIGHT_BITS}": quantized.accuracy,
+        "n_steps": run.n_steps,
+        "weights": n_weights,
+        "all_weights": _n_all(network),
+        "memory_bytes": sum(graph.memory(p.name)[0] for p in graph.populations),
+        "spike_rates": {n: round(run.spike_rate(n), 5) for n in _spiking(graph)},
+        "spike_rate": _mean_rate(run, graph),
+        "synaptic_ops": run.total.synaptic_ops / run.n_samples,
+        "macs": run.total.macs / run.n_samples,
+        "energy_pj": {name: _taken_apart(report) for name, report in energies.items()},
+    }
+
+
+def _attacked(network: Network, row: Measured, study: "Study", base: "Base") -> Facts:
+    settings, images = study.measure, row.test.limit(study.measure.attacked)
+    found: Facts = {"n_attacked": images.n_samples, "pgd": {}, "ensemble": {}, "estimators": {}}
+    for eps in base.eps:
+        own = attack(network, images, eps=eps, n_steps=settings.pgd_steps, seed=row.seed)
+        many = ensemble(network, images, eps=eps, n_steps=settings.ensemble_steps, keep_best=True, seed=row.seed)
+        name = f"{eps:.6g}"
+        found["pgd"][name] = own.adversarial_accuracy
+        found["ensemble"][name] = many.adversarial_accuracy
+        found["estimators"][name] = {n: [e.n_attacked, e.n_fooled] for n, e in many.estimators.items()}
+        found["clean_attacked"] = own.clean_accuracy
+    return found
+
+
+def _audited(network: Network, row: Measured, study: "Study", base: "Base") -> Facts:
+    settings = study.measure
+    if not settings.audited:
+        return {"audit": None}
+    report = audit(
+        network,
+        row.test,
+        sources=[] if row.source is None else [row.source],
+        eps=base.eps[0],
+        seed=row.seed,
+        steps=settings.audit_steps,
+        n_queries=settings.queries,
+        n_samples=settings.audited,
+    )
+    return {"audit": {"passed": report.passed, "findings": {f.check: [f.passed, f.text] for f in report.findings}}}
+
+
+def _n_all(network: Network) -> int:
+    """Weights, kept or not."""
+    from .training import density_of
+
+    return sum(n for _, n in density_of(network).values())
+
+
+def _spiking(graph: SynapticGraph) -> list[str]:
+    return [p.name for p in graph.populations if p.kind == "spiking"]
+
+
+def _mean_rate(run: Activity, graph: SynapticGraph) -> float:
+    """Spikes per spiking neuron and step."""
+    names = _spiking(graph)
+    spikes = sum(run.layer_counts(name).spikes for name in names)
+    return spikes / (sum(graph[name].n_neurons for name in names) * run.n_steps * run.n_samples)
+
+
+def _taken_apart(report: EnergyReport) -> Facts:
+    """Picojoules per sample: in all, and by what they were spent on."""
+    parts = {
+        part: sum(line.energy_pj for line in report.lines if line.event in events) / report.n_samples
+        for part, events in PARTS.items()
+    }
+    return {"total": report.per_sample_pj, **parts}

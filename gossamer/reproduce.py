@@ -1,0 +1,164 @@
+"""Train and measure the rows of a study, one after the other; what is done is kept."""
+
+import json
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .compiler import write_text
+from .hwmodels import GossamerError
+from .measure_row import Facts, Measured, measure
+from .samples import load_images
+from .verbs import needs_torch, train
+
+if TYPE_CHECKING:
+    from .training import Progress, Recipe
+    from .training.studies import Base, Row, Study
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to run, and where. out: records go to out/records, checkpoints to out/runs."""
+
+    study: "Study"
+    out: Path
+    data_dir: Path | None
+    device: str
+    progress: "Callable[[Progress], None] | None"
+    tell: Tell
+
+
+def reproduce(
+    study: "Study | str | Path",
+    *,
+    out: str | Path | None = None,
+    bases: Iterable[str] = (),
+    rows: Iterable[str] = (),
+    seeds: Iterable[int] = (),
+    data_dir: str | Path | None = None,
+    device: str = "cpu",
+    progress: "Callable[[Progress], None] | None" = None,
+    tell: Tell = lambda _: None,
+) -> list[Facts]:
+    """Train and measure every row of a study that has no record yet.
+
+    The artificial network that rows have in common is trained once for each base and seed; a row goes on from it, which
+    gives what its whole recipe would give. A row that was interrupted goes on where it was. Several processes may work
+    on one study with different seeds or bases.
+
+    Args:
+        study: A study, the name of a bundled one ("robust-sparse-small"), or the path of a TOML file.
+        out: Folder; "runs/NAME" if None.
+        bases, rows, seeds: Only these: names of recipes, of rows without the base's ("hydra-90"), and seeds; all if
+            empty.
+        data_dir: The folder that holds the data sets; see `load_dataset`.
+        device: Where torch trains: "cpu", "cuda", ...
+        progress: Told after every batch of training.
+        tell: Called with a line before each long step.
+    Returns: The records of all rows that were asked for: what `measure_row.measure` says, and where it comes from.
+    Raises: GossamerError: As `train`, `attack` and `simulate`; GSM-604 for what the study does not have.
+    """
+    needs_torch("training")
+    from .training.studies import Study, load_study
+
+    plan = study if isinstance(study, Study) else load_study(study)
+    folder = Path("runs", plan.name) if out is None else Path(out)
+    where = Plan(
+        study=plan, out=folder, data_dir=None if data_dir is None else Path(data_dir), device=device,
+        progress=progress, tell=tell,
+    )  # fmt: skip
+    return [_record(where, base, seed, row) for base, seed, row in _chosen(plan, set(bases), set(rows), set(seeds))]
+
+
+def load_records(paths: Iterable[str | Path]) -> list[Facts]:
+    """Records from files: JSON objects, or one to a line.
+
+    Raises: GossamerError: GSM-101, GSM-105 for a file that cannot be read or holds something else.
+    """
+    records: list[Facts] = []
+    for path in paths:
+        try:
+            records += [dict(json.loads(line)) for line in Path(path).read_text(encoding="utf-8").splitlines() if line]
+        except OSError as error:
+            raise GossamerError("GSM-101", "records cannot be read", where=str(path), found=error.strerror) from None
+        except (ValueError, TypeError) as error:
+            raise GossamerError("GSM-105", "not records of a study", where=str(path), found=error) from None
+    return records
+
+
+def _chosen(study: "Study", bases: set[str], rows: set[str], seeds: set[int]) -> "Iterator[tuple[Base, int, Row]]":
+    known = {base.recipe for base in study.base}
+    kinds = {row.kind for base in study.base for row in study.rows(base, 0)}
+    for what, wanted, there in (("base", bases, known), ("row", rows, kinds)):
+        if wanted - there:
+            found, expected = ", ".join(sorted(wanted - there)), ", ".join(sorted(there))
+            raise GossamerError(
+                "GSM-604", f"the study has no such {what}", where=study.name, found=found, expected=expected
+            )
+    for seed in sorted(seeds) or study.seeds:
+        for base in study.base:
+            for row in study.rows(base, seed):
+                if base.recipe in (bases or known) and row.kind in (rows or kinds):
+                    yield base, seed, row
+
+
+def _record(plan: Plan, base: "Base", seed: int, row: "Row") -> Facts:
+    """A row's record: the one that is there, if it is of the same recipe and study, or a new one."""
+    path = plan.out / "records" / f"{row.name}-seed{seed}.json"
+    depends = {"recipe_sha256": row.recipe.sha256(), "measure": plan.study.measure.model_dump(), "eps": list(base.eps)}
+    if path.exists():
+        (record,) = load_records([path])
+        if record.get("depends") == json.loads(json.dumps(depends)):
+            return record
+    started = time.monotonic()
+    folder = plan.out / "runs" / f"{base.recipe}-seed{seed}"
+    trained, source = _trained(plan, base, row, folder)
+    trained_s = time.monotonic() - started
+    plan.tell(f"measuring {row.name}, seed {seed}")
+    test = load_images(row.recipe.data.name, split="test", data_dir=plan.data_dir)
+    facts = measure(Measured(path=trained, source=source, test=test, seed=seed), plan.study, base)
+    record = {
+        "row": row.kind,
+        "base": base.recipe,
+        "seed": seed,
+        "method": row.method,
+        "density": row.density,
+        "data": row.recipe.data.model_dump(exclude_none=True),
+        "depends": depends,
+        "machine": _machine(plan.device),
+        "seconds": {"training": round(trained_s, 1), "measuring": round(time.monotonic() - started - trained_s, 1)},
+        **facts,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(record, sort_keys=True) + "\n")
+    return dict(json.loads(json.dumps(record)))
+
+
+def _trained(plan: Plan, base: "Base", row: "Row", folder: Path) -> tuple[Path, Path | None]:
+    """Checkpoints of the row's last stage, and of its last artificial network, if it has one."""
+    from .training import load_recipe
+    from .training.studies import only
+
+    recipe = row.recipe
+    if recipe.dense is None:
+        return _run(plan, recipe, folder / row.kind).final, None
+    shared = only(load_recipe(base.recipe).with_seed(recipe.seed), ["dense"])
+    dense = _run(plan, shared, folder / "dense").final
+    rest = [stage for stage in recipe.stages if stage != "dense"]
+    result = _run(plan, only(recipe, rest, start=str(dense)), folder / row.kind)
+    return result.final, result.checkpoints.get("finetune", dense)
+
+
+def _run(plan: Plan, recipe: "Recipe", folder: Path) -> Any:
+    plan.tell(f"training {recipe.name}, seed {recipe.seed}, in {folder}")
+    return train(recipe, out=folder, data_dir=plan.data_dir, resume=True, device=plan.device, progress=plan.progress)
+
+
+def _machine(device: str) -> str:
+    return f"{device}, {platform.machine()}, Python {platform.python_version()}, torch {version('torch')}"

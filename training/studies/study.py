@@ -1,0 +1,78 @@
+"""What a study trains and how it measures, as its TOML file says."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from ..errors import TrainingError
+from ..recipe import Pixel, Recipe, Table, load_recipe
+from .rows import Method, Row, rows_of
+
+FOLDER = Path(__file__).parent
+
+
+class Base(Table):
+    """[[base]]: a recipe that rows are made of. eps: sizes of the attacks; the first is that of the audit."""
+
+    recipe: str
+    eps: Annotated[tuple[Pixel, ...], Field(strict=False, min_length=1)]
+
+
+class Measure(Table):
+    """[measure]: attacked: test images that are attacked, spread over the classes. pgd_steps, ensemble_steps: of PGD
+    with the network's own surrogate, and with each surrogate of the ensemble. audited: images of the audit; 0: none.
+    """
+
+    attacked: Annotated[int, Field(ge=1)] = 500
+    pgd_steps: Annotated[int, Field(ge=1)] = 20
+    ensemble_steps: Annotated[int, Field(ge=1)] = 20
+    audited: Annotated[int, Field(ge=0)] = 100
+    audit_steps: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=3)] = (10, 20, 40)
+    queries: Annotated[int, Field(ge=0)] = 500
+
+
+class Study(Table):
+    """A table: for each base, seed, method and share of weights a network that is trained and measured."""
+
+    name: str
+    title: str
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)]
+    densities: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False, min_length=1)]
+    methods: Annotated[tuple[Method, ...], Field(strict=False, min_length=1)]
+    measure: Measure = Measure()
+    base: Annotated[tuple[Base, ...], Field(strict=False, min_length=1)]
+
+    def rows(self, base: Base, seed: int) -> list[Row]:
+        """The dense network's row, then every method at every share."""
+        recipe: Recipe = load_recipe(base.recipe).with_seed(seed)
+        return rows_of(recipe, densities=self.densities, methods=self.methods)
+
+
+def list_studies() -> tuple[str, ...]:
+    """The bundled ones, as NAME-SCALE."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+def load_study(name_or_path: str | Path) -> Study:
+    """Read a study: a bundled one by its name, any other by its path.
+
+    Raises: TrainingError: GSM-604 if there is none, or a field is missing, unknown or out of range.
+    """
+    name = str(name_or_path)
+    path = FOLDER / f"{name}.toml" if name in list_studies() else Path(name_or_path)
+    try:
+        return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError:
+        raise TrainingError(
+            "GSM-604", "no such study", found=name, expected=f"{', '.join(list_studies())}, or the path of a TOML file"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TrainingError("GSM-604", "the study is not TOML", where=str(path), found=error) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise TrainingError(
+            "GSM-604", "not a valid study", where=f"{path}: {where}", found=repr(first["input"]), expected=first["msg"]
+        ) from None
