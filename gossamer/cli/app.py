@@ -13,6 +13,7 @@ from .doctor import doctor
 from .energy import energy
 from .inspect import inspect
 from .report import report
+from .reproduce import reproduce
 from .simulate import simulate
 from .sweep import sweep
 from .train import train
@@ -50,6 +51,7 @@ for name, verb in (
     ("demo", demo),
     ("train", train),
     ("attack", attack),
+    ("reproduce", reproduce),
     ("compile", compile),
     ("simulate", simulate),
     ("energy", energy),

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from gossamer.cli.app import app
 
-VERBS = ("demo", "train", "attack", "compile", "simulate", "energy", "inspect", "diff", "report", "doctor")
+VERBS = ("demo", "train", "attack", "reproduce", "compile", "simulate", "energy", "inspect", "diff", "report", "doctor")
 
 
 @pytest.mark.parametrize("verb", VERBS)

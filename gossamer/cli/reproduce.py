@@ -1,0 +1,70 @@
+"""gossamer reproduce: the rows of a study, trained, measured and tabulated."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import AsJson, RecipeData
+from .output import note, print_json, show
+
+
+def reproduce(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="robust-sparse, or the path of a TOML file.")],
+    scale: Annotated[str, typer.Option("--scale", metavar="small|full", help="For two cores, or for GPUs.")] = "small",
+    base: Annotated[
+        list[str] | None, typer.Option("--base", metavar="RECIPE", help="Only rows made of this recipe. Repeatable.")
+    ] = None,
+    row: Annotated[
+        list[str] | None, typer.Option("--row", metavar="NAME", help="Only this row, such as hydra-90. Repeatable.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option("--seed", metavar="N", help="Only this seed. Repeatable.")] = None,
+    records: Annotated[
+        list[Path] | None,
+        typer.Option("--records", metavar="FILE", help="Records of other runs, for the table. Repeatable."),
+    ] = None,
+    table: Annotated[bool, typer.Option("--table", help="Train nothing: tabulate the records.")] = False,
+    data_dir: RecipeData = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where all goes. Default: runs/STUDY-SCALE.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where torch trains.")] = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Train and measure every row of a study, and write its tables.
+
+    What is done is kept: the same command goes on where it was interrupted. Each row is a recipe of its own; its
+    checkpoints are in DIR/runs, its record in DIR/records, the tables in DIR/table.md.
+    """
+    from ..compiler import write_text
+    from ..report.study import study_page
+    from ..reproduce import load_records
+    from ..reproduce import reproduce as run
+    from ..verbs import needs_torch
+    from .check import folder, one_of
+    from .progress import training
+
+    needs_torch("training")
+    from ..training.studies import load_study
+
+    one_of(scale, ("small", "full"), option="--scale")
+    plan = load_study(study if study.endswith(".toml") else f"{study}-{scale}")
+    target = folder(Path("runs", plan.name) if out is None else out)
+    if not table:
+        with training() as progress:
+            run(
+                plan, out=target, bases=base or (), rows=row or (), seeds=seed or (), data_dir=data_dir, device=device,
+                progress=progress, tell=note,
+            )  # fmt: skip
+    paths = [*(records or ()), *sorted((target / "records").glob("*.json"))]
+    found = load_records(paths)
+    page = study_page(plan, found)
+    if found:
+        write_text(target / "records.jsonl", "".join(json.dumps(r, sort_keys=True) + "\n" for r in found))
+        write_text(target / "table.md", page)
+    if as_json:
+        print_json({"study": plan.name, "records": found})
+        return
+    show(page)
+    note(f"records and tables: {target}")

@@ -1,0 +1,117 @@
+"""A study's records as tables in Markdown: mean and spread over seeds."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+from . import numbers
+from .entry import ARITHMETIC, MEMORY
+
+if TYPE_CHECKING:
+    from ..training.studies import Base, Study
+
+Facts = Mapping[str, Any]
+DENSE = "none"
+
+
+def study_page(study: "Study", records: Sequence[Facts]) -> str:
+    """What was run, and two tables for each base: accuracies, and what they cost."""
+    lines = [f"# {study.title}", "", *_about(study, records)]
+    for base in study.base:
+        found = [r for r in records if r["base"] == base.recipe]
+        if found:
+            lines += ["", f"## {base.recipe}", "", *_data(found), "", *_accuracies(base, found), "", *_costs(found)]
+    return "\n".join(lines) + "\n"
+
+
+def _about(study: "Study", records: Sequence[Facts]) -> list[str]:
+    m, machines = study.measure, sorted({r["machine"] for r in records})
+    return [
+        f"Rows of the study `{study.name}`; seeds {', '.join(map(str, sorted({r['seed'] for r in records})))}; "
+        f"{'; '.join(machines)}. Mean and standard deviation over seeds, where there are several.",
+        "",
+        "* clean: all test images, the compiled network in float32; int8: the same, quantized.",
+        f"* PGD: {m.pgd_steps} steps, white box, the surrogate that the network was trained with, uniform start.",
+        f"* ensemble: PGD of {m.ensemble_steps} steps, the best point kept, through each of 19 gradient estimators; a "
+        "sample is robust only if all fail.",
+        f"* attacks: {m.attacked} test images, spread over the classes; eps: the largest change of a pixel in 0 ... 1.",
+        f"* audit: signs of hidden gradients at the first eps, {m.audited} images; passed / runs.",
+    ]
+
+
+def _data(records: Sequence[Facts]) -> list[str]:
+    data, seconds = records[0]["data"], [r["seconds"]["training"] for r in records]
+    limit = f", {data['limit']:,} training images (a tenth of them chooses epochs)" if "limit" in data else ""
+    return [
+        f"Data: {data['name']}{limit}, {records[0]['n_test']:,} test images. Training took "
+        f"{numbers.duration(min(seconds))} to {numbers.duration(max(seconds))} a row, one thread; of rows that share a "
+        "dense network the first has its time, too."
+    ]
+
+
+def _accuracies(base: "Base", records: Sequence[Facts]) -> list[str]:
+    sizes = [f"{eps:.6g}" for eps in base.eps]
+    names = [numbers.fraction_of_255(eps) for eps in base.eps]
+    attacks = [f"{kind} {name}" for name in names for kind in ("PGD", "ensemble")]
+    head = ["row", "seeds", "clean", "int8", *attacks, "audit"]
+    rows = []
+    for name, group in _rows(records):
+        cells = [_spread([r[kind] for r in group]) for kind in ("clean", "clean_int8")]
+        for size in sizes:
+            cells += [_spread([r[kind][size] for r in group]) for kind in ("pgd", "ensemble")]
+        audits = [r["audit"]["passed"] for r in group if r["audit"]]
+        rows.append([name, str(len(group)), *cells, f"{sum(audits)} / {len(audits)}"])
+    return _table(head, rows)
+
+
+def _costs(records: Sequence[Facts]) -> list[str]:
+    """Sizes and energies, and by how much they are smaller than the dense network's of the same seed."""
+    dense = {r["seed"]: r for r in records if r["row"] == DENSE}
+    head = [
+        "row", "weights", "memory", "times smaller", "spike rate", "synaptic ops", "45 nm, arithmetic", "times less",
+        "45 nm, with memory", "times less", "of that synapses / multiplies / neurons",
+    ]  # fmt: skip
+    rows = []
+    for name, group in _rows(records):
+        rows.append(
+            [
+                name,
+                numbers.count(mean(r["weights"] for r in group)),
+                numbers.size(round(mean(r["memory_bytes"] for r in group))),
+                _factor(group, dense, lambda r: r["memory_bytes"]),
+                f"{mean(r['spike_rate'] for r in group):.3f}",
+                numbers.count(mean(r["synaptic_ops"] for r in group)),
+                numbers.energy(mean(r["energy_pj"][ARITHMETIC]["total"] for r in group)),
+                _factor(group, dense, lambda r: r["energy_pj"][ARITHMETIC]["total"]),
+                numbers.energy(mean(r["energy_pj"][MEMORY]["total"] for r in group)),
+                _factor(group, dense, lambda r: r["energy_pj"][MEMORY]["total"]),
+                " / ".join(_part(group, part) for part in ("synapses", "multiplies", "neurons")),
+            ]
+        )
+    return _table(head, rows)
+
+
+def _rows(records: Sequence[Facts]) -> Iterable[tuple[str, list[Facts]]]:
+    """Records of a row, in the order in which rows appear: dense first, then by density and method."""
+    names = dict.fromkeys(r["row"] for r in sorted(records, key=lambda r: -r["density"]))
+    for name in names:
+        yield ("dense" if name == DENSE else name), [r for r in records if r["row"] == name]
+
+
+def _spread(shares: Sequence[float]) -> str:
+    """In percent: mean, and standard deviation if there are several."""
+    values = [100 * share for share in shares]
+    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+
+
+def _factor(group: Sequence[Facts], dense: Mapping[int, Facts], of: Callable[[Facts], float]) -> str:
+    factors = [of(dense[r["seed"]]) / of(r) for r in group if r["seed"] in dense and of(r)]
+    return f"{mean(factors):.3g}" if factors else numbers.NONE
+
+
+def _part(group: Sequence[Facts], part: str) -> str:
+    return f"{100 * mean(r['energy_pj'][MEMORY][part] / r['energy_pj'][MEMORY]['total'] for r in group):.0f} %"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
