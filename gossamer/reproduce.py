@@ -93,7 +93,7 @@ def load_records(paths: Iterable[str | Path]) -> list[Facts]:
 
 
 def _chosen(study: "Study", bases: set[str], rows: set[str], seeds: set[int]) -> "Iterator[tuple[Base, int, Row]]":
-    known = {base.recipe for base in study.base}
+    known = {base.name for base in study.base}
     kinds = {row.kind for base in study.base for row in study.rows(base, 0)}
     for what, wanted, there in (("base", bases, known), ("row", rows, kinds)):
         if wanted - there:
@@ -104,7 +104,7 @@ def _chosen(study: "Study", bases: set[str], rows: set[str], seeds: set[int]) ->
     for seed in sorted(seeds) or study.seeds:
         for base in study.base:
             for row in study.rows(base, seed):
-                if base.recipe in (bases or known) and row.kind in (rows or kinds):
+                if base.name in (bases or known) and row.kind in (rows or kinds):
                     yield base, seed, row
 
 
@@ -117,7 +117,7 @@ def _record(plan: Plan, base: "Base", seed: int, row: "Row") -> Facts:
         if record.get("depends") == json.loads(json.dumps(depends)):
             return record
     started = time.monotonic()
-    folder = plan.out / "runs" / f"{base.recipe}-seed{seed}"
+    folder = plan.out / "runs" / f"{base.name}-seed{seed}"
     trained, source = _trained(plan, base, row, folder)
     trained_s = time.monotonic() - started
     plan.tell(f"measuring {row.name}, seed {seed}")
@@ -125,7 +125,7 @@ def _record(plan: Plan, base: "Base", seed: int, row: "Row") -> Facts:
     facts = measure(Measured(path=trained, source=source, test=test, seed=seed), plan.study, base)
     record = {
         "row": row.kind,
-        "base": base.recipe,
+        "base": base.name,
         "seed": seed,
         "method": row.method,
         "density": row.density,
@@ -142,13 +142,12 @@ def _record(plan: Plan, base: "Base", seed: int, row: "Row") -> Facts:
 
 def _trained(plan: Plan, base: "Base", row: "Row", folder: Path) -> tuple[Path, Path | None]:
     """Checkpoints of the row's last stage, and of its last artificial network, if it has one."""
-    from .training import load_recipe
     from .training.studies import only
 
     recipe = row.recipe
     if recipe.dense is None:
         return _run(plan, recipe, folder / row.kind).final, None
-    shared = only(load_recipe(base.recipe).with_seed(recipe.seed), ["dense"])
+    shared = only(base.load(recipe.seed), ["dense"])
     dense = _run(plan, shared, folder / "dense").final
     rest = [stage for stage in recipe.stages if stage != "dense"]
     result = _run(plan, only(recipe, rest, start=str(dense)), folder / row.kind)

@@ -18,9 +18,9 @@ def study_page(study: "Study", records: Sequence[Facts]) -> str:
     """What was run, and two tables for each base: accuracies, and what they cost."""
     lines = [f"# {study.title}", "", *_about(study, records)]
     for base in study.base:
-        found = [r for r in records if r["base"] == base.recipe]
+        found = [r for r in records if r["base"] == base.name]
         if found:
-            lines += ["", f"## {base.recipe}", "", *_data(found), "", *_accuracies(base, found), "", *_costs(found)]
+            lines += ["", f"## {base.name}", "", *_data(found), "", *_accuracies(base, found), "", *_costs(found)]
     return "\n".join(lines) + "\n"
 
 

@@ -14,10 +14,19 @@ FOLDER = Path(__file__).parent
 
 
 class Base(Table):
-    """[[base]]: a recipe that rows are made of. eps: sizes of the attacks; the first is that of the audit."""
+    """[[base]]: a recipe that rows are made of, by name or path. eps: sizes of attacks; the audit's is the first."""
 
-    recipe: str
+    recipe: Annotated[str, Field(min_length=1)]
     eps: Annotated[tuple[Pixel, ...], Field(strict=False, min_length=1)]
+
+    def load(self, seed: int = 0) -> Recipe:
+        """The recipe."""
+        return load_recipe(self.recipe).with_seed(seed)
+
+    @property
+    def name(self) -> str:
+        """The recipe's."""
+        return self.load().name
 
 
 class Measure(Table):
@@ -46,8 +55,7 @@ class Study(Table):
 
     def rows(self, base: Base, seed: int) -> list[Row]:
         """The dense network's row, then every method at every share."""
-        recipe: Recipe = load_recipe(base.recipe).with_seed(seed)
-        return rows_of(recipe, densities=self.densities, methods=self.methods)
+        return rows_of(base.load(seed), densities=self.densities, methods=self.methods)
 
 
 def list_studies() -> tuple[str, ...]:

@@ -1,0 +1,198 @@
+"""A study of two rows on a few digits: trained, measured, tabulated, and not done twice."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from gossamer.cli.app import app
+from gossamer.compiler import load_checkpoint
+from gossamer.hwmodels import GossamerError
+from gossamer.report.study import study_page
+from gossamer.reproduce import load_records, reproduce
+from gossamer.training import load_recipe, run_recipe
+from gossamer.training.studies import load_study
+
+RECIPE = """
+[recipe]
+name = "tiny"
+threads = 1
+[data]
+name = "digits"
+limit = 120
+[validation]
+fraction = 0.2
+limit = 10
+attack_steps = 1
+[model]
+channels = [4, "A"]
+hidden = [8]
+[dense]
+epochs = 2
+optimizer = "adam"
+lr = 0.01
+[dense.robust]
+beta = 1.0
+eps = 0.1
+steps = 1
+[prune]
+method = "hydra"
+density = 0.5
+epochs = 1
+[finetune]
+epochs = 1
+lr = 0.01
+[convert]
+n_steps = 2
+steps = 3
+batches = 1
+[snn]
+epochs = 1
+lr = 0.01
+[snn.robust]
+beta = 1.0
+eps = 0.1
+attack = "rfgsm"
+"""
+STUDY = """
+name = "two-rows"
+title = "Two rows"
+seeds = [0, 1]
+densities = [0.5]
+methods = ["hydra"]
+[measure]
+attacked = 20
+pgd_steps = 2
+ensemble_steps = 1
+audited = 10
+audit_steps = [1, 2, 3]
+queries = 3
+[[base]]
+recipe = "{recipe}"
+eps = [0.1]
+"""
+
+
+def as_text(record):
+    return json.dumps(record, sort_keys=True)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "tiny.toml").write_text(RECIPE)
+    (folder / "two.toml").write_text(STUDY.format(recipe=folder / "tiny.toml"))
+    return folder / "two.toml"
+
+
+@pytest.fixture(scope="module")
+def done(study, tmp_path_factory):
+    """Folder and records of a whole run."""
+    out = tmp_path_factory.mktemp("out")
+    return out, reproduce(study, out=out)
+
+
+def test_there_is_a_record_for_every_row_and_seed(done):
+    _, records = done
+    assert [(r["seed"], r["row"]) for r in records] == [(seed, row) for seed in (0, 1) for row in ("none", "hydra-50")]
+    for record in records:
+        assert record["base"] == "tiny"
+        for eps in ("0.1",):
+            assert 0 <= record["ensemble"][eps] <= record["pgd"][eps] + 0.3
+            assert record["ensemble"][eps] <= record["clean_attacked"]
+            assert len(record["estimators"][eps]) == 19
+        parts = record["energy_pj"]["45 nm, with memory"]
+        assert parts["total"] == pytest.approx(parts["synapses"] + parts["multiplies"] + parts["neurons"])
+        assert record["weights"] <= record["density"] * record["all_weights"] + 3
+        assert set(record["audit"]["findings"]) >= {"gradient", "iterative", "steps"}
+
+
+def test_rows_share_a_dense_network_and_are_what_their_whole_recipes_give(study, done, tmp_path):
+    out, _ = done
+    runs = out / "runs" / "tiny-seed0"
+    assert sorted(p.name for p in runs.iterdir()) == ["dense", "hydra-50", "none"]
+    plan = load_study(study)
+    (row,) = [r for r in plan.rows(plan.base[0], 0) if r.kind == "hydra-50"]
+    whole = load_checkpoint(run_recipe(row.recipe, out_dir=tmp_path).final)
+    shared = load_checkpoint(runs / "hydra-50" / "5-robust-snn.safetensors")
+    for a, b in zip(whole.connections, shared.connections, strict=True):
+        for m, n in zip(a.maps, b.maps, strict=True):
+            np.testing.assert_array_equal(getattr(m, "weight", 0), getattr(n, "weight", 0))
+
+
+def test_what_is_done_is_kept_and_what_depends_on_something_else_is_made_anew(study, done):
+    out, records = done
+    paths = sorted((out / "records").glob("*.json"))
+    times = [path.stat().st_mtime_ns for path in paths]
+    assert reproduce(study, out=out) == records
+    assert [path.stat().st_mtime_ns for path in paths] == times
+    changed = out.parent / "changed.toml"
+    changed.write_text(study.read_text().replace("attacked = 20", "attacked = 10"))
+    (again,) = reproduce(changed, out=out, rows=["none"], seeds=[1])
+    assert again["n_attacked"] == 10
+    reproduce(study, out=out, rows=["none"], seeds=[1])
+
+
+def test_tables_say_means_spreads_and_factors(study, done):
+    _, records = done
+    page = study_page(load_study(study), records)
+    lines = page.splitlines()
+    assert "| row | seeds | clean | int8 | PGD 0.1 | ensemble 0.1 | audit |" in lines
+    dense = [line for line in lines if line.startswith("| dense ")]
+    clean = [100 * r["clean"] for r in records if r["row"] == "none"]
+    assert f"| dense | 2 | {sum(clean) / 2:.1f} ± " in dense[0]
+    assert "| 1 |" in dense[1], "the dense network is once as large as itself"
+    assert "digits, 120 training images" in page
+
+
+def test_the_command_line_tabulates_records_without_training(study, done):
+    out, records = done
+    result = CliRunner().invoke(app, ["reproduce", str(study), "--out", str(out), "--table", "--json"])
+    assert result.exit_code == 0
+    answer = json.loads(result.stdout)
+    assert sorted(map(as_text, answer["records"])) == sorted(map(as_text, records))
+    assert load_records([out / "records.jsonl"]) == answer["records"]
+    assert "## tiny" in (out / "table.md").read_text()
+
+
+@pytest.mark.parametrize(("options", "found"), [({"rows": ["hydra-9"]}, "hydra-9"), ({"bases": ["digits"]}, "digits")])
+def test_what_a_study_does_not_have_is_refused(study, tmp_path, options, found):
+    with pytest.raises(GossamerError, match=rf"GSM-604.*no such.*{found}"):
+        reproduce(study, out=tmp_path, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bundled_studies_are_whole():
+    for name in ("robust-sparse-small", "robust-sparse-full"):
+        study = load_study(name)
+        assert study.name == name
+        for base in study.base:
+            assert load_recipe(base.recipe).name == base.name
+            assert len(study.rows(base, 0)) == 1 + len(study.densities) * len(study.methods)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("seeds = [0, 1]", "seeds = []"), "seeds"),
+        (('"hydra"', '"luck"'), "methods.0"),
+        (("[measure]", "[measure"), "not TOML"),
+    ],
+)
+def test_a_mistake_in_a_study_is_named(study, tmp_path, change, message):
+    path = tmp_path / "bad.toml"
+    path.write_text(study.read_text().replace(*change))
+    with pytest.raises(GossamerError, match=f"GSM-604.*{message}"):
+        load_study(path)
+
+
+def test_a_study_that_does_not_exist_and_records_that_are_none_are_refused(tmp_path):
+    with pytest.raises(GossamerError, match=r"GSM-604.*no such study.*robust-sparse-small"):
+        load_study("robust-sparse-tiny")
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("[1]\n")
+    with pytest.raises(GossamerError, match=r"GSM-105.*bad\.jsonl"):
+        load_records([bad])
+    with pytest.raises(GossamerError, match="GSM-101"):
+        load_records([tmp_path / "missing"])
