@@ -341,8 +341,9 @@ class Recipe(Table):
         return self.model_dump(mode="json", exclude_none=True)
 
     def sha256(self) -> str:
-        """Digest of all that the run depends on: everything but the description and the goal."""
-        fields = self.model_dump(mode="json", exclude={"recipe": {"description", "goal"}})
+        """Digest of all that it says but description, goal, and where files lie: their contents count as data."""
+        words: dict[str, Any] = {"recipe": {"description", "goal"}, "model": {"checkpoint"}, "prune": {"checkpoint"}}
+        fields = self.model_dump(mode="json", exclude=words)
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 

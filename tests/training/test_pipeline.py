@@ -1,11 +1,10 @@
 """A whole run on a few digits: what it leaves, and that killing it changes nothing."""
 
 import json
-import os
+import random
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -242,19 +241,28 @@ def test_a_run_that_saves_at_the_end_of_epochs_alone_ends_bit_identical_too(reci
     assert digest(tmp_path / "1-dense.safetensors") == digest(whole[0].checkpoints["dense"])
 
 
+KILLED_IN = """
+import os, random, signal, sys, threading
+from gossamer.training import load_recipe, run_recipe
+recipe, out, stage, delay = sys.argv[1:]
+started = []
+
+def progress(p):
+    if p.stage == stage and not started:
+        started.append(threading.Timer(float(delay), os.kill, (os.getpid(), signal.SIGKILL)))
+        started[0].start()
+
+run_recipe(load_recipe(recipe), out_dir=out, resume=True, progress=progress, save_every_s=0)
+"""
+
+
 def test_a_run_killed_by_the_system_ends_bit_identical(recipe, recipe_file, whole, tmp_path):
-    """kill -9 of a real process, wherever it happens to be."""
-    code = (
-        "import sys; from gossamer.training import load_recipe, run_recipe\n"
-        "run_recipe(load_recipe(sys.argv[1]), out_dir=sys.argv[2], resume=True, save_every_s=0)"
-    )
-    state = tmp_path / "training-state.safetensors"
-    process = subprocess.Popen([sys.executable, "-c", code, str(recipe_file), str(tmp_path)])
-    while process.poll() is None and not state.exists():
-        time.sleep(0.01)
-    time.sleep(0.2)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    """kill -9 of a real process ten times, twice in every stage, at random moments."""
+    draw, n_killed = random.Random(0), 0
+    for stage in [s for s in STAGES for _ in range(2)]:
+        arguments = [str(recipe_file), str(tmp_path), stage, str(draw.uniform(0, 0.05))]
+        n_killed += subprocess.run([sys.executable, "-c", KILLED_IN, *arguments]).returncode == -signal.SIGKILL
+    assert n_killed >= 5, "a stage may end before the second shot"
     for written in ("training-state.safetensors", "history.jsonl"):  # a kill in the middle of writing leaves that
         (tmp_path / f".{written}.x.tmp").write_bytes(b"half")
     run_recipe(recipe, out_dir=tmp_path, resume=True)
