@@ -258,11 +258,15 @@ run_recipe(load_recipe(recipe), out_dir=out, resume=True, progress=progress, sav
 
 def test_a_run_killed_by_the_system_ends_bit_identical(recipe, recipe_file, whole, tmp_path):
     """kill -9 of a real process ten times, twice in every stage, at random moments."""
-    draw, n_killed = random.Random(0), 0
+    draw = random.Random(0)
     for stage in [s for s in STAGES for _ in range(2)]:
-        arguments = [str(recipe_file), str(tmp_path), stage, str(draw.uniform(0, 0.05))]
-        n_killed += subprocess.run([sys.executable, "-c", KILLED_IN, *arguments]).returncode == -signal.SIGKILL
-    assert n_killed >= 5, "a stage may end before the second shot"
+        killed = False
+        while not killed:
+            arguments = [str(recipe_file), str(tmp_path), stage, str(draw.uniform(0, 0.03))]
+            killed = subprocess.run([sys.executable, "-c", KILLED_IN, *arguments]).returncode == -signal.SIGKILL
+            if not killed:  # the whole run has ended before the shot
+                for name in FILES[list(STAGES).index(stage) :]:
+                    (tmp_path / f"{name}.safetensors").unlink()
     for written in ("training-state.safetensors", "history.jsonl"):  # a kill in the middle of writing leaves that
         (tmp_path / f".{written}.x.tmp").write_bytes(b"half")
     run_recipe(recipe, out_dir=tmp_path, resume=True)
