@@ -27,7 +27,7 @@ def _fraction(value: Any) -> Any:
 
 Stage = Literal["dense", "prune", "finetune", "convert", "snn"]
 STAGE_NAMES: tuple[Stage, ...] = get_args(Stage)
-PATTERN = r"^(free|channels|kernels|[1-9][0-9]?:[1-9][0-9]?|[1-9][0-9]?x[1-9][0-9]?)$"
+PATTERN = r"^(free|channels|kernels|[1-9][0-9]{0,2}:[1-9][0-9]{0,2}|[1-9][0-9]{0,2}x[1-9][0-9]{0,2})$"
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Pixel = Annotated[float, BeforeValidator(_fraction), Field(gt=0, le=1)]

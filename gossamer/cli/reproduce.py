@@ -11,7 +11,7 @@ from .output import note, print_json, show
 
 
 def reproduce(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="robust-sparse, or the path of a TOML file.")],
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="robust-sparse, structure, or a TOML file.")],
     scale: Annotated[str, typer.Option("--scale", metavar="small|full", help="For two cores, or for GPUs.")] = "small",
     base: Annotated[
         list[str] | None, typer.Option("--base", metavar="RECIPE", help="Only rows made of this recipe. Repeatable.")

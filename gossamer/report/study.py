@@ -69,7 +69,7 @@ def _costs(records: Sequence[Facts]) -> list[str]:
     dense = {r["seed"]: r for r in records if r["row"] == DENSE}
     head = [
         "row", "weights", "memory", "times smaller", "spike rate", "synaptic ops", "45 nm, arithmetic", "times less",
-        "45 nm, with memory", "times less", "of that synapses / multiplies / neurons",
+        "45 nm, with memory", "times less", "of that synapses / multiplies / neurons", "simulated, ms a sample",
     ]  # fmt: skip
     rows = []
     for name, group in _rows(records):
@@ -86,6 +86,7 @@ def _costs(records: Sequence[Facts]) -> list[str]:
                 numbers.energy(mean(r["energy_pj"][MEMORY]["total"] for r in group)),
                 _factor(group, dense, lambda r: r["energy_pj"][MEMORY]["total"]),
                 " / ".join(_part(group, part) for part in ("synapses", "multiplies", "neurons")),
+                f"{mean(r['simulation_ms'] for r in group):.3f}",
             ]
         )
     return _table(head, rows)

@@ -13,7 +13,7 @@ from gossamer.hwmodels import GossamerError
 from gossamer.report.study import study_page
 from gossamer.reproduce import load_records, reproduce
 from gossamer.training import load_recipe, run_recipe
-from gossamer.training.studies import load_study
+from gossamer.training.studies import list_studies, load_study
 
 RECIPE = """
 [recipe]
@@ -166,7 +166,7 @@ def test_what_a_study_does_not_have_is_refused(study, tmp_path, options, found):
 
 
 def test_bundled_studies_are_whole():
-    for name in ("robust-sparse-small", "robust-sparse-full"):
+    for name in list_studies():
         study = load_study(name)
         assert study.name == name
         for base in study.base:

@@ -29,6 +29,9 @@ def test_rows_differ_from_the_base_in_what_they_are_about(base):
         assert (recipe.dense, recipe.finetune, recipe.convert, recipe.snn) == (
             base.dense, base.finetune, base.convert, base.snn,
         )  # fmt: skip
+    for method, pattern in (("hydra-channels", "channels"), ("hydra-kernels", "kernels"), ("hydra-n-of-m", "1:20")):
+        assert rows[method].prune.pattern == pattern
+    assert rows["hydra-rewired"].snn.rewire is not None
     for method in ("hydra", "harp"):
         assert rows[method].prune.robust == base.prune.robust
         assert rows[method].prune.epochs == base.prune.epochs

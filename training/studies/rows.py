@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..errors import TrainingError
 from ..recipe import Fit, Recipe, Stage, parse_recipe
 
-Method = Literal["none", "hydra", "harp", "magnitude", "random", "end-to-end", "end-to-end-rigl"]
-METHODS: tuple[Method, ...] = ("hydra", "harp", "magnitude", "random", "end-to-end", "end-to-end-rigl")
-SCORED = ("hydra", "harp")
+Method = Literal[
+    "none", "hydra", "harp", "magnitude", "random", "end-to-end", "end-to-end-rigl", "hydra-channels", "hydra-kernels",
+    "hydra-4x1", "hydra-n-of-m", "hydra-rewired",
+]  # fmt: skip
+METHODS: tuple[Method, ...] = get_args(Method)[1:]
+PATTERNS = {"hydra-channels": "channels", "hydra-kernels": "kernels", "hydra-4x1": "4x1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,10 @@ def rows_of(base: Recipe, *, densities: Sequence[float], methods: Sequence[Metho
                  weights as the base's [snn], with the optimizer and learning rate of [dense], for as many epochs as the
                  base takes in all its stages.
     end-to-end-rigl  the same, but the mask is rewired where gradients are largest (Evci et al. 2020).
+    hydra-channels, hydra-kernels, hydra-4x1  as hydra, but channels, kernels, or blocks of 4 output channels are kept
+                 together.
+    hydra-n-of-m    as hydra, but 1 of 1 / density successive weights is kept.
+    hydra-rewired  as hydra, but the mask is rewired while the spiking network is fine-tuned.
 
     Args:
         base: With all five stages, and scores to be trained in [prune].
@@ -68,8 +75,15 @@ def _row(base: Recipe, method: Method, density: float) -> Row:
     tables = base.to_dict()
     if method == "none":
         del tables["prune"], tables["finetune"]
-    elif method in SCORED:
+    elif method in ("hydra", "harp"):
         tables["prune"] |= {"method": method, "density": density}
+    elif method in PATTERNS:
+        tables["prune"] |= {"method": "hydra", "density": density, "pattern": PATTERNS[method]}
+    elif method == "hydra-n-of-m":
+        tables["prune"] |= {"method": "hydra", "density": density, "pattern": f"1:{round(1 / density)}"}
+    elif method == "hydra-rewired":
+        tables["prune"] |= {"method": "hydra", "density": density}
+        tables["snn"]["rewire"] = {}
     elif method in ("magnitude", "random"):
         tables["prune"] = {"method": method, "density": density}
     else:
