@@ -16,6 +16,7 @@ from .simulator import available_cores
 NEEDED = ("numpy", "scipy", "numba", "safetensors", "pydantic", "typer", "rich")
 OPTIONAL = {
     "torch": "train",
+    "lightning-fabric": "train",
     "scikit-learn": "train",
     "pillow": "train",
     "nir": "nir",
@@ -24,7 +25,7 @@ OPTIONAL = {
     "matplotlib": "viz",
     "jinja2": "viz",
 }
-MODULE = {"scikit-learn": "sklearn", "pillow": "PIL"}
+MODULE = {"lightning-fabric": "lightning_fabric", "scikit-learn": "sklearn", "pillow": "PIL"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ class Finding:
 
 def examine(data_dir: Path | None = None) -> list[Finding]:
     """Everything, one by one. Nothing is written but a file in the cache folder, which is removed again."""
-    return [_python(), *_packages(), *_processor(), _cache(), *_data(data_dir)]
+    return [_python(), *_packages(), *_processor(), *_devices(), _cache(), *_data(data_dir)]
 
 
 def _python() -> Finding:
@@ -107,6 +108,22 @@ def _processor() -> list[Finding]:
             )
         )
     return findings
+
+
+def _devices() -> list[Finding]:
+    if find_spec("torch") is None:
+        return []
+    try:
+        from .training import usable_devices
+
+        return [Finding(what="devices, as torch sees them", found=", ".join(usable_devices()), good=True)]
+    except Exception as error:
+        return [
+            Finding(
+                what="devices, as torch sees them", found=f"{type(error).__name__}: {error}", good=False, needed=False,
+                remedy="reinstall torch",
+            )
+        ]  # fmt: skip
 
 
 def _cache() -> Finding:

@@ -53,7 +53,7 @@ def compiled_neurons(current: Tensor, n_steps: int, row: Row, surrogate: Surroga
     )  # fmt: skip
     in_memory = current.movedim(2, -1)  # the order that convolutions leave: channels fastest
     rows = in_memory.reshape(len(current), -1, current.shape[2])
-    coefficients = [c.reshape(-1).expand(current.shape[2]) for c in (row.threshold, row.leak, row.v_init)]
+    coefficients = [c.reshape(-1).expand(current.shape[2]).contiguous() for c in (row.threshold, row.leak, row.v_init)]
     spikes = cast(Tensor, CompiledNeurons.apply(rows, *coefficients, plan))  # type: ignore[no-untyped-call]
     return spikes.reshape(n_steps, *in_memory.shape[1:]).movedim(-1, 2)
 
@@ -66,13 +66,19 @@ class CompiledNeurons(torch.autograd.Function):
         """(T, n, channels) spikes of (T or 1, n, channels) currents."""
         ctx.save_for_backward(current, threshold, leak, v_init)
         ctx.plan = plan
-        return _compiled(_fire)(current, threshold, leak, v_init, plan)
+        return cast(Tensor, _compiled(_fire)(*_detached(current, threshold, leak, v_init), plan))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients to the current and to the threshold, (channels,)."""
-        to_current, to_threshold = _compiled(_back)(*ctx.saved_tensors, grads[0], ctx.plan, ctx.needs_input_grad[1])
+        tensors = _detached(*ctx.saved_tensors, grads[0])
+        to_current, to_threshold = _compiled(_back)(*tensors, ctx.plan, ctx.needs_input_grad[1])
         return to_current, to_threshold, None, None, None
+
+
+def _detached(*tensors: Tensor) -> list[Tensor]:
+    """A kernel is made anew for tensors that require a gradient; these do not."""
+    return [tensor.detach() for tensor in tensors]
 
 
 @cache

@@ -1,5 +1,6 @@
 """Start the processes that train one network together: one here, or several through lightning-fabric."""
 
+import logging
 import pickle
 import time
 from collections.abc import Callable
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Launcher = Literal["spawn", "command"]
 RESULT = "result"
+
+for _name in ("distributed", "rank_zero"):  # training prints nothing: not which process has started, either
+    logging.getLogger(f"lightning_fabric.utilities.{_name}").setLevel(logging.WARNING)
 
 
 def with_team(
@@ -80,6 +84,13 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
+def usable_devices() -> list[str]:
+    """What torch sees on this machine: "cpu", and every GPU with its name."""
+    devices = ["cpu"]
+    devices += [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    return devices + (["mps"] if torch.backends.mps.is_available() else [])
+
+
 def _no_device(name: str, error: Exception) -> TrainingError:
     reason = str(error).splitlines()[0].split(". ")[0]
     return TrainingError(
@@ -131,7 +142,7 @@ def _in_spawned(fabric: "Fabric", work: Callable[[Team], T], precision: str) -> 
     """What passes between processes is written to a folder: a pipe that nobody reads yet would hold them up."""
     with TemporaryDirectory() as folder:
         try:
-            fabric.launch(_spawned, work, precision, folder)
+            fabric.launch(cast(Callable[..., Any], _spawned), work, precision, folder)
         except ProcessException as ended:
             notes = sorted(Path(folder).glob("error-*"))
             if notes:

@@ -70,7 +70,7 @@ class Team:
         numbers = [tensor.detach() for tensor in tensors]
         parts = [*(weight * n.reshape(-1) for n in numbers), numbers[0].new_tensor([weight])]
         total = cast(Tensor, self.fabric.all_reduce(torch.cat(parts), reduce_op="sum"))
-        means = (total[:-1] / total[-1]).split([n.numel() for n in numbers])
+        means = torch.split(total[:-1] / total[-1], [n.numel() for n in numbers])
         for tensor, mean in zip(numbers, means, strict=True):
             tensor.copy_(mean.view_as(tensor))
         return round(total[-1].item())
