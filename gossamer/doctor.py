@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
@@ -111,19 +112,21 @@ def _processor() -> list[Finding]:
 
 
 def _devices() -> list[Finding]:
+    """In a process of its own: torch takes long to import, and may fail."""
     if find_spec("torch") is None:
         return []
-    try:
-        from .training import usable_devices
-
-        return [Finding(what="devices, as torch sees them", found=", ".join(usable_devices()), good=True)]
-    except Exception as error:
-        return [
-            Finding(
-                what="devices, as torch sees them", found=f"{type(error).__name__}: {error}", good=False, needed=False,
-                remedy="reinstall torch",
-            )
-        ]  # fmt: skip
+    code = "from gossamer.training import usable_devices; print(*usable_devices(), sep=', ')"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    good, said = asked.returncode == 0, (asked.stdout or asked.stderr).strip().splitlines()
+    return [
+        Finding(
+            what="devices, as torch sees them",
+            found=said[-1] if said else f"exit status {asked.returncode}",
+            good=good,
+            needed=False,
+            remedy="" if good else "reinstall torch",
+        )
+    ]
 
 
 def _cache() -> Finding:
