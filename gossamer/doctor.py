@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from .simulator import available_cores
 NEEDED = ("numpy", "scipy", "numba", "safetensors", "pydantic", "typer", "rich")
 OPTIONAL = {
     "torch": "train",
+    "lightning-fabric": "train",
     "scikit-learn": "train",
     "pillow": "train",
     "nir": "nir",
@@ -24,7 +26,7 @@ OPTIONAL = {
     "matplotlib": "viz",
     "jinja2": "viz",
 }
-MODULE = {"scikit-learn": "sklearn", "pillow": "PIL"}
+MODULE = {"lightning-fabric": "lightning_fabric", "scikit-learn": "sklearn", "pillow": "PIL"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class Finding:
 
 def examine(data_dir: Path | None = None) -> list[Finding]:
     """Everything, one by one. Nothing is written but a file in the cache folder, which is removed again."""
-    return [_python(), *_packages(), *_processor(), _cache(), *_data(data_dir)]
+    return [_python(), *_packages(), *_processor(), *_devices(), _cache(), *_data(data_dir)]
 
 
 def _python() -> Finding:
@@ -107,6 +109,24 @@ def _processor() -> list[Finding]:
             )
         )
     return findings
+
+
+def _devices() -> list[Finding]:
+    """In a process of its own: torch takes long to import, and may fail."""
+    if find_spec("torch") is None:
+        return []
+    code = "from gossamer.training import usable_devices; print(*usable_devices(), sep=', ')"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    good, said = asked.returncode == 0, (asked.stdout or asked.stderr).strip().splitlines()
+    return [
+        Finding(
+            what="devices, as torch sees them",
+            found=said[-1] if said else f"exit status {asked.returncode}",
+            good=good,
+            needed=False,
+            remedy="" if good else "reinstall torch",
+        )
+    ]
 
 
 def _cache() -> Finding:

@@ -106,6 +106,9 @@ def train(
     resume: bool = False,
     seed: int | None = None,
     device: str = "cpu",
+    devices: int = 1,
+    nodes: int = 1,
+    launcher: Literal["spawn", "command"] = "spawn",
     progress: "Callable[[Progress], None] | None" = None,
 ) -> "RunResult":
     """Train as a recipe says; a checkpoint for each stage.
@@ -118,8 +121,11 @@ def train(
         resume: Go on with an unfinished run; the result is that of an uninterrupted one.
         seed: Instead of the recipe's.
         device: "cpu", "cuda", ... On others than the CPU, bit-identical results are not promised.
-        progress: Told after every batch.
-    Raises: GossamerError: GSM-601..608 for recipe, data and training, GSM-701 without torch.
+        devices, nodes: Train in so many processes on each machine, with a device each, and on so many machines.
+        launcher: "spawn" starts them from here; "command" is for a script that runs once for each device, by itself or
+            by torchrun or SLURM.
+        progress: Told after every batch; with several processes and "spawn", in another one.
+    Raises: GossamerError: GSM-601..609 for recipe, data and training, GSM-701 without torch or lightning-fabric.
     """
     needs_torch("training")
     from .training import Recipe, load_recipe, run_recipe
@@ -129,7 +135,16 @@ def train(
     folder = Path("runs", plan.name) if out is None else Path(out)
     chosen: Any = stages  # run_recipe refuses unknown ones
     return run_recipe(
-        plan, out_dir=folder, dataset_root=data_dir, resume=resume, stages=chosen, progress=progress, device=device
+        plan,
+        out_dir=folder,
+        dataset_root=data_dir,
+        resume=resume,
+        stages=chosen,
+        progress=progress,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        launcher=launcher,
     )
 
 

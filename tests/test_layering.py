@@ -16,6 +16,7 @@ MAY_IMPORT = {
 FACES = {f"gossamer.{folder}" for folder in MAY_IMPORT} | {"gossamer.compiler.exchange", "gossamer.training.data"}
 ONLY_IN = {
     "torch": {"training"},
+    "lightning_fabric": {"training"},
     "sklearn": {"training"},
     "PIL": {"training"},
     "numba": {"simulator", "training"},  # docs/decisions/0009

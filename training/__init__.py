@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .evaluate import accuracy as accuracy
     from .firing import Firing as Firing
     from .firing import firing_rates as firing_rates
+    from .launch import usable_devices as usable_devices
     from .losses import cross_entropy as cross_entropy
     from .losses import mart as mart
     from .losses import pgd_at as pgd_at
@@ -142,6 +143,7 @@ _HOME = {
     "errors": ("TrainingError",),
     "evaluate": ("accuracy",),
     "firing": ("Firing", "firing_rates"),
+    "launch": ("usable_devices",),
     "losses": ("cross_entropy", "mart", "pgd_at", "trades"),
     "models": (
         "MODELS",

@@ -15,7 +15,9 @@ from .progress import Progress
 from .pruning import DIGITS, Rates, rewire, share_to_move, watch_gradients
 from .recipe import Finetune, Fit, Rewire
 from .resume import TrainingState, load_model_arrays, load_optimizer_arrays, model_arrays, optimizer_arrays
+from .seeds import torch_rng
 from .session import Session
+from .team import Team
 from .torch_network import TorchNetwork
 from .validate import log_epoch, validate
 
@@ -36,11 +38,11 @@ class Running:
     n_correct: int = 0
     n_seen: int = 0
 
-    def add(self, loss: float, logits: Tensor, y: Tensor) -> None:
-        """One batch."""
-        self.loss_sum += loss * len(y)
-        self.n_correct += int((logits.detach().argmax(1) == y).sum())
-        self.n_seen += len(y)
+    def add(self, loss: float, share_correct: float, n: int) -> None:
+        """One batch of n samples."""
+        self.loss_sum += loss * n
+        self.n_correct += round(share_correct * n)
+        self.n_seen += n
 
     @property
     def loss(self) -> float:
@@ -89,8 +91,8 @@ class Training:
         return self.n_done / (self.settings.epochs * self.n_batches)
 
     def save(self) -> None:
-        """Save the state, if the session keeps one."""
-        if self.session.store is not None:
+        """Save the state, if the session keeps one: the first process's, which is everyone's."""
+        if self.session.store is not None and self.session.team.is_first:
             self.session.store.save(
                 TrainingState(
                     stage=self.stage,
@@ -105,6 +107,7 @@ class Training:
                     best_epoch=self.best_epoch,
                     best_score=self.best_score,
                     history=self.session.history,
+                    scaling=self.session.team.scaling(),
                 )
             )
 
@@ -112,6 +115,7 @@ class Training:
         """Go to where a saved state stands."""
         load_model_arrays(self.model, state.model)
         load_optimizer_arrays(self.optimizer, state.optimizer)
+        self.session.team.restore_scaling(state.scaling)
         self.epoch, self.batch = state.epoch, state.batch
         self.running = Running(loss_sum=state.loss_sum, n_correct=state.n_correct, n_seen=state.n_seen)
         self.best, self.best_epoch, self.best_score = state.best, state.best_epoch, state.best_score
@@ -131,8 +135,9 @@ def fit(model: TorchNetwork, stage: str, settings: Fit, session: Session, rates:
         settings: The stage's table in the recipe.
         session: Data, progress, state.
         rates: The model's, if layers' shares are learned: their excess is added to the loss.
-    Raises: TrainingError: GSM-607 if the loss is not finite.
+    Raises: TrainingError: GSM-607 if the loss is not finite; GSM-608 if batches are too small for so many processes.
     """
+    _check_shares(settings, session)
     optimizer = make_optimizer([p for p in model.parameters() if p.requires_grad], settings)
     training = Training(stage=stage, settings=settings, session=session, model=model, optimizer=optimizer, rates=rates)
     state = session.store.take(stage) if session.store else None
@@ -142,7 +147,7 @@ def fit(model: TorchNetwork, stage: str, settings: Fit, session: Session, rates:
     while training.epoch < settings.epochs:
         model.train()
         drawn = session.batches(
-            stage, training.epoch, settings.batch_size, first=training.batch, cutout=settings.cutout
+            stage, training.epoch, settings.batch_size, first=training.batch, cutout=settings.cutout, shared=True
         )
         for _, x, y, generator in drawn:
             _step(training, objective, x, y, generator)
@@ -157,14 +162,24 @@ def fit(model: TorchNetwork, stage: str, settings: Fit, session: Session, rates:
 
 
 def _step(training: Training, objective: Objective, x: Tensor, y: Tensor, generator: torch.Generator) -> None:
-    """One batch."""
-    settings, optimizer, rewiring = training.settings, training.optimizer, _rewiring(training)
+    """One batch, or this process's share of it."""
+    settings, optimizer, team, rewiring = (
+        training.settings,
+        training.optimizer,
+        training.session.team,
+        _rewiring(training),
+    )
     set_learning_rate(optimizer, settings, training.done)
     watch_gradients(training.model, rewiring is not None)
-    loss, logits = objective(training.model, x, y, generator)
+    with team.autocast():
+        loss, logits = objective(training.model, x, y, generator)
     if training.rates is not None:
         loss = loss + training.rates()
-    value = loss.item()
+    optimizer.zero_grad(set_to_none=True)
+    team.backward(loss)
+    seen = torch.stack([loss.detach(), (logits.detach().argmax(1) == y).float().mean()])
+    n_samples = team.average([seen, *_agreed(training.model, team)], len(y))
+    value, share_correct = seen.tolist()  # the one time in a step that the processor waits for the device
     if not isfinite(value):
         raise TrainingError(
             "GSM-607",
@@ -174,15 +189,46 @@ def _step(training: Training, objective: Objective, x: Tensor, y: Tensor, genera
             expected="a finite loss",
             remedy=f"lower lr in [{training.stage}], or beta in [{training.stage}.robust]",
         )
-    training.running.add(value, logits, y)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
+    training.running.add(value, share_correct, n_samples)
+    team.step(optimizer)
     clamp_thresholds(training.model, settings)
     if rewiring is not None:
-        share = share_to_move(rewiring.fraction, training.done, rewiring.until)
-        rewire(training.model, optimizer, share, rewiring.grow, generator)
-        watch_gradients(training.model, False)
+        _rewire(training, rewiring, generator, len(y))
+
+
+def _agreed(model: TorchNetwork, team: Team) -> list[Tensor]:
+    """What every process has its own of after a backward pass, and all need the mean of."""
+    if team.size == 1:
+        return []
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return gradients + [statistic for norm in model.batch_norms() for statistic in (norm.mean, norm.variance)]
+
+
+def _rewire(training: Training, table: Rewire, generator: torch.Generator, n_samples: int) -> None:
+    """Move masks, the same ones in every process."""
+    session, share = training.session, share_to_move(table.fraction, training.done, table.until)
+    if session.team.size > 1:  # each has drawn other noise
+        generator = torch_rng(session.recipe.seed, training.stage, "rewire", training.epoch, training.batch)
+
+    def average(gradient: Tensor) -> Tensor:
+        session.team.average([gradient], n_samples)
+        return gradient
+
+    rewire(training.model, training.optimizer, share, table.grow, generator, average)
+    watch_gradients(training.model, False)
+
+
+def _check_shares(settings: Fit, session: Session) -> None:
+    smallest, size = session.train.n_samples // session.n_batches(settings.batch_size), session.team.size
+    if size > 1 and smallest < 2 * size:
+        raise TrainingError(
+            "GSM-608",
+            "batches are too small to be divided",
+            where="batch_size",
+            found=f"{smallest} images, {size} processes",
+            expected="two images for each process",
+            remedy="take a larger batch_size, or fewer devices",
+        )
 
 
 def _rewiring(training: Training) -> Rewire | None:
@@ -197,7 +243,7 @@ def _end_epoch(training: Training) -> None:
     """Validate, remember the best epoch, write the log."""
     session, running = training.session, training.running
     training.epoch, training.batch, training.running = training.epoch + 1, 0, Running()
-    score = validate(training.model, training.settings.robust, session)
+    score = session.team.first(lambda: validate(training.model, training.settings.robust, session))
     if training.rates is not None:
         score["excess"] = max(0.0, round(training.rates.excess().item(), DIGITS))
         training.rates.end_epoch()

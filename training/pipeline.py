@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from ..compiler import Network, container_identity, load_checkpoint, save_checkp
 from .data import Dataset, load_dataset, split_validation
 from .errors import TrainingError
 from .kept_memory import kept_memory
+from .launch import Launcher, with_team
 from .progress import ProgressCallback
-from .recipe import Recipe, Stage
-from .resume import Fingerprint, StateStore, check_fingerprint, load_state
+from .recipe import Fit, Recipe, Stage
+from .resume import Fingerprint, StateStore, TrainingState, check_fingerprint, load_state
 from .session import Session
 from .stages import STAGES, new_network
+from .team import Team
 
 STATE_FILE = "training-state.safetensors"
 LOG_FILE = "history.jsonl"
@@ -28,11 +31,15 @@ LOG_FILE = "history.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """checkpoints: {stage: file}. history: one record per epoch and stage. final: the file of the last stage run."""
+    """checkpoints: {stage: file}. history: one record per epoch and stage. final: the file of the last stage run.
+
+    rank: of the process that returns this, among those that trained together; 0 has written the files.
+    """
 
     checkpoints: dict[str, Path]
     history: list[dict[str, Any]]
     final: Path
+    rank: int = 0
 
 
 def checkpoint_path(out_dir: Path, recipe: Recipe, stage: Stage) -> Path:
@@ -57,12 +64,17 @@ def run_recipe(
     progress: ProgressCallback | None = None,
     save_every_s: float = 30.0,
     device: str = "cpu",
+    devices: int = 1,
+    nodes: int = 1,
+    launcher: Launcher = "spawn",
 ) -> RunResult:
     """Train as a recipe says.
 
     Equal recipes on equal data write bit-identical checkpoints on one machine, however often a run is killed and
     resumed. For that, torch runs with the recipe's number of threads meanwhile, and nothing draws from global random
-    state. On other devices than the CPU equality is not promised.
+    state. On other devices than the CPU equality is not promised; nor is it with another number of processes.
+
+    With several devices a process for each takes its share of every batch; see docs/how-to/train-on-gpus.md.
 
     Args:
         recipe: What to do.
@@ -71,39 +83,55 @@ def run_recipe(
         resume: True goes on with an unfinished run, keeps finished stages, and starts if there is nothing yet.
             False makes a finished run of the same recipe and data again, and refuses to begin over any other.
         stages: Run only these; the first starts from the checkpoint of the stage before it. All if None.
-        progress: Told after every batch.
+        progress: Told after every batch, by the first process; with several and "spawn" it is pickled.
         save_every_s: Seconds between two saved states within an epoch; each epoch's end saves one too.
         device: "cpu", "cuda", ...
+        devices, nodes: Processes on each machine, each with a device, and machines. Through lightning-fabric.
+        launcher: How several processes start: see `with_team`.
     Returns: The files.
     Raises: TrainingError: GSM-601 ... 605 for data, GSM-606 for another run's files or a missing checkpoint, GSM-607
-        if training diverges, GSM-608 for an unknown stage.
+        if training diverges, GSM-608 for an unknown stage or a device that is not there, GSM-609 if one of several
+        processes dies, GSM-701 without lightning-fabric where it is needed.
     """
-    out_dir = Path(out_dir)
     chosen = _in_order(stages, recipe)
-    where = _device(device)
-    train, validation = _data(recipe, None if dataset_root is None else Path(dataset_root))
+    root = None if dataset_root is None else Path(dataset_root)
+    work = partial(_run, recipe, Path(out_dir), root, chosen, progress, save_every_s, resume)
+    return with_team(work, recipe, device=device, devices=devices, nodes=nodes, launcher=launcher)
+
+
+def _run(
+    recipe: Recipe, out_dir: Path, root: Path | None, chosen: Sequence[Stage], progress: ProgressCallback | None,
+    save_every_s: float, resume: bool, team: Team,
+) -> RunResult:  # fmt: skip
+    """In one process of a team."""
+    train, validation = _data(recipe, root)
     fingerprint = _fingerprint(recipe, train, validation)
-    out_dir.mkdir(parents=True, exist_ok=True)
+    check_fingerprint(fingerprint, team.first(lambda: fingerprint), where=f"process {team.rank} of {team.size}")
     store = StateStore(path=out_dir / STATE_FILE, fingerprint=fingerprint, every_s=save_every_s)
     session = Session(
-        recipe=recipe, train=train, validation=validation, progress=progress, store=store,
-        log_path=out_dir / LOG_FILE, device=where,
+        recipe=recipe, train=train, validation=validation, progress=progress if team.is_first else None, store=store,
+        log_path=out_dir / LOG_FILE if team.is_first else None, team=team,
     )  # fmt: skip
-    _begin(session, store, out_dir, chosen, resume=resume)
+
+    def begin() -> TrainingState | None:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        _begin(session, store, out_dir, chosen, resume=resume)
+        return store.pending
+
+    store.pending = team.first(begin)
     with _threads(recipe.recipe.threads), kept_memory():
         for stage in chosen:
             _run_stage(stage, session, out_dir, fingerprint, keep=resume)
-    if store.pending is None:  # else the state is of a stage that was not asked for
+    if store.pending is None and team.is_first:  # else the state is of a stage that was not asked for
         store.path.unlink(missing_ok=True)
     checkpoints: dict[str, Path] = {stage: checkpoint_path(out_dir, recipe, stage) for stage in chosen}
-    return RunResult(checkpoints=checkpoints, history=session.history, final=checkpoints[chosen[-1]])
+    return RunResult(checkpoints=checkpoints, history=session.history, final=checkpoints[chosen[-1]], rank=team.rank)
 
 
 def _run_stage(stage: Stage, session: Session, out_dir: Path, fingerprint: Fingerprint, *, keep: bool) -> None:
-    recipe = session.recipe
+    recipe, team = session.recipe, session.team
     path = checkpoint_path(out_dir, recipe, stage)
-    if keep and path.exists():
-        _load(path, fingerprint)
+    if keep and team.first(lambda: _is_there(path, fingerprint)):
         if session.store is not None:
             session.store.take(stage)  # killed between its checkpoint and what comes next: the state is not needed
         return
@@ -113,9 +141,14 @@ def _run_stage(stage: Stage, session: Session, out_dir: Path, fingerprint: Finge
     if before is None:
         network = new_network(session)
     else:
-        network = _load(checkpoint_path(out_dir, recipe, before), fingerprint)
+        parent_path = checkpoint_path(out_dir, recipe, before)
+        network = team.first(lambda: _load(parent_path, fingerprint))
         parent = network.metadata["sha256"]
-    result = STAGES[stage](network, getattr(recipe, stage), session)
+    settings = getattr(recipe, stage)
+    if isinstance(settings, Fit):
+        result = STAGES[stage](network, settings, session)
+    else:
+        result = team.first(lambda: STAGES[stage](network, settings, session))
     record = {
         "stage": stage,
         "epoch": result.epoch,
@@ -125,8 +158,14 @@ def _run_stage(stage: Stage, session: Session, out_dir: Path, fingerprint: Finge
         "dataset": recipe.data.name,
         "parent": parent,
         "fingerprint": fingerprint,
+        "processes": team.size,
     }
-    save_checkpoint(replace(result.network, metadata={"training": record}), path)
+    team.first(lambda: save_checkpoint(replace(result.network, metadata={"training": record}), path))
+
+
+def _is_there(path: Path, fingerprint: Fingerprint) -> bool:
+    """False without a checkpoint; one of another run is refused."""
+    return path.exists() and _load(path, fingerprint) is not None
 
 
 def _begin(session: Session, store: StateStore, out_dir: Path, chosen: Sequence[Stage], *, resume: bool) -> None:
@@ -211,22 +250,6 @@ def _fingerprint(recipe: Recipe, train: Dataset, validation: Dataset) -> Fingerp
         "version of gossamer": version("gossamer"),
         "version of torch": torch.__version__,
     }
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0].split(". ")[0]
-        raise TrainingError(
-            "GSM-608",
-            "torch cannot compute there",
-            where="device",
-            found=f"{name!r}: {reason}",
-            expected="cpu, cuda, ...",
-        ) from None
-    return device
 
 
 def _in_order(stages: Sequence[Stage] | None, recipe: Recipe) -> list[Stage]:

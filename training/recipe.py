@@ -46,6 +46,8 @@ class Table(BaseModel):
 class About(Table):
     """[recipe]. threads: torch's, part of the recipe because sums depend on how they are split.
 
+    precision: of convolutions and matrix products in a training step; "bf16" and "16" are mixed, the rest is float32.
+    compile: torch.compile for neurons that no fused kernel of ours steps: on a GPU, all.
     goal: clean accuracy that the trained SNN should reach on test data; `gossamer demo` checks it.
     """
 
@@ -53,6 +55,8 @@ class About(Table):
     description: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     threads: Annotated[int, Field(ge=1, le=256)] = 2
+    precision: Literal["32", "bf16", "16"] = "32"
+    compile: bool = False
     goal: Annotated[float, Field(gt=0, le=1)] | None = None
 
 

@@ -40,6 +40,7 @@ class Recomputed(torch.autograd.Function):
         layer, _, n_signals = plan
         signals, parameters = tensors[:n_signals], tensors[n_signals:]
         ctx.plan, ctx.dtypes = plan, [s.dtype for s in signals]
+        ctx.autocast = _autocast_of_now(tensors[0].device.type)
         ctx.save_for_backward(*(_packed(s) for s in signals), *parameters)
         return layer(*signals)
 
@@ -49,7 +50,7 @@ class Recomputed(torch.autograd.Function):
         layer, modules, n_signals = ctx.plan
         packed, parameters = ctx.saved_tensors[:n_signals], ctx.saved_tensors[n_signals:]
         wanted = ctx.needs_input_grad[1:]
-        with torch.enable_grad(), _statistics_kept(modules):
+        with torch.enable_grad(), _statistics_kept(modules), torch.autocast(**ctx.autocast):
             signals = [
                 s.to(dtype).requires_grad_(is_wanted)
                 for s, dtype, is_wanted in zip(packed, ctx.dtypes, wanted, strict=False)
@@ -58,6 +59,15 @@ class Recomputed(torch.autograd.Function):
             inputs = [t for t, is_wanted in zip((*signals, *parameters), wanted, strict=True) if is_wanted]
             found = iter(torch.autograd.grad(result, inputs, grads[0], allow_unused=True))
         return (None, *(next(found) if is_wanted else None for is_wanted in wanted))
+
+
+def _autocast_of_now(device_type: str) -> dict[str, Any]:
+    """The forward pass's autocast, for the second forward pass, which runs outside of it."""
+    return {
+        "device_type": device_type,
+        "dtype": torch.get_autocast_dtype(device_type),
+        "enabled": torch.is_autocast_enabled(device_type),
+    }
 
 
 def _packed(signal: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class TrainingState:
 
     epoch, batch: the next batch to train on, from 0. loss_sum, n_correct, n_seen: of this epoch so far.
     model, optimizer, best: arrays; best is the model's at the end of the best epoch, best_score its validation
-    accuracies. history: one record per finished epoch, of all stages so far.
+    accuracies. history: one record per finished epoch, of all stages so far. scaling: of the loss, in float16.
     """
 
     stage: str
@@ -40,6 +40,7 @@ class TrainingState:
     best_epoch: int
     best_score: dict[str, float]
     history: list[dict[str, Any]] = field(default_factory=list)
+    scaling: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -83,6 +84,7 @@ def save_state(path: Path, state: TrainingState, fingerprint: Fingerprint) -> No
         name: getattr(state, name)
         for name in (
             "stage", "epoch", "batch", "loss_sum", "n_correct", "n_seen", "best_epoch", "best_score", "history",
+            "scaling",
         )
     }  # fmt: skip
     arrays = {f"{group}/{k}": a for group in ("model", "optimizer", "best") for k, a in getattr(state, group).items()}

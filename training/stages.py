@@ -177,6 +177,7 @@ def train_spiking(network: Network, settings: Snn, session: Session) -> StageRes
         detach_reset=settings.detach_reset,
         train_thresholds=settings.train_thresholds,
         low_memory=settings.low_memory,
+        compile_neurons=session.recipe.recipe.compile,
     )
     return _fitted(model, "snn", settings, session)
 

@@ -105,14 +105,14 @@ class TorchWeights(TorchMap):
         return prod(self.like.weight.shape[1:])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Matrix product or cross-correlation."""
+        """Matrix product or cross-correlation, of x's type: autocast may compute it in another, neurons do not."""
         weight: Tensor = self.masking(self.weight)
         if isinstance(self.like, Dense):
-            return _dense(x, weight, self.bias)
+            return _dense(x, weight, self.bias).to(x.dtype)
         m = self.like
         y = F.conv2d(x, weight, self.bias, m.stride, m.padding, m.dilation, m.groups)
         # Pixels before channels in memory: twice as fast on a CPU, and all that follows keeps the order.
-        return y.contiguous(memory_format=torch.channels_last)
+        return y.to(x.dtype).contiguous(memory_format=torch.channels_last)
 
     def to_map(self) -> Map:
         """With the mask multiplied in as well: a pruned weight is stored as 0."""
@@ -256,7 +256,8 @@ class TorchSparse(TorchMap):
 
     def forward(self, x: Tensor) -> Tensor:
         """matrix @ x, for each sample."""
-        y: Tensor = torch.sparse.mm(self.matrix, x.flatten(1).T)
+        with torch.autocast(x.device.type, enabled=False):
+            y: Tensor = torch.sparse.mm(self.matrix, x.flatten(1).T)
         return y.T.reshape(len(x), *self.like.shape)
 
     def to_map(self) -> Map:

@@ -30,6 +30,7 @@ class TorchNetwork(nn.Module):
         detach_reset: True keeps gradients from passing through the spike in the reset.
         train_thresholds: True makes the thresholds of spiking populations parameters.
         low_memory: True keeps nothing but spikes, a byte each, for the backward pass, which computes layers again.
+        compile_neurons: True compiles the loops of neurons that are not fused: see `compiled_neurons`.
     Raises: TrainingError: GSM-608 if the network has a cycle.
     """
 
@@ -41,6 +42,7 @@ class TorchNetwork(nn.Module):
         detach_reset: bool = False,
         train_thresholds: bool = False,
         low_memory: bool = False,
+        compile_neurons: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
@@ -54,7 +56,9 @@ class TorchNetwork(nn.Module):
             TorchConnection(c, network[c.source], network[c.target].shape) for c in network.connections
         )
         self.populations = nn.ModuleList(
-            TorchPopulation(p, is_integer=self.is_integer, train_threshold=train_thresholds)
+            TorchPopulation(
+                p, is_integer=self.is_integer, train_threshold=train_thresholds, is_compiled=compile_neurons
+            )
             for p in network.populations
         )
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..compiler import CompileError, Connection, Dense, Map, Population, Shape, Sparse
+from .compiled_neurons import can_compile, compiled_neurons
 from .errors import TrainingError
 from .fused_neurons import can_fuse, fused_neurons
 from .integer_neurons import integer_multi_step
@@ -95,10 +96,13 @@ class TorchPopulation(nn.Module):
     The bias is a parameter unless it is the single number 0; the threshold is one if `train_threshold`.
     """
 
-    def __init__(self, population: Population, *, is_integer: bool, train_threshold: bool) -> None:
+    def __init__(
+        self, population: Population, *, is_integer: bool, train_threshold: bool, is_compiled: bool = False
+    ) -> None:
         super().__init__()
         self.like = population
         self.is_integer = is_integer
+        self.is_compiled = is_compiled
         number = torch.int64 if is_integer else torch.float32
         self.bias: Tensor
         self._add(
@@ -142,6 +146,8 @@ class TorchPopulation(nn.Module):
             to_membrane = self.bias
         else:
             current, to_membrane = current + self.bias, None
+        if fires and self.is_compiled and isinstance(surrogate, Surrogate) and can_compile(current, row):
+            return compiled_neurons(current, n_steps, row, surrogate)
         if fires:
             return multi_step(current, n_steps, row, surrogate, to_membrane)
         return step_by_step(current, n_steps, row, surrogate, to_membrane)[1]

@@ -1,5 +1,6 @@
 """gossamer train: from a recipe to checkpoints."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,12 @@ def train(
     ] = None,
     seed: Seed = None,
     device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where torch computes.")] = "cpu",
+    devices: Annotated[
+        int, typer.Option("--devices", metavar="N", help="Train in N processes with a device each, on each machine.")
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option("--nodes", metavar="M", help="On M machines; run the same command on each of them.")
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Train a network as a recipe says, stage by stage, a checkpoint for each.
@@ -36,6 +43,7 @@ def train(
     fine-tune the spiking network. It may be interrupted at any moment: --resume goes on. A finished run of the same
     recipe is made again; a folder that holds another run is refused.
     """
+    from ..hwmodels import GossamerError
     from ..report.training import stage_facts, stage_table
     from ..verbs import needs_torch
     from ..verbs import train as run
@@ -45,6 +53,7 @@ def train(
     needs_torch("training")
     from ..training import load_recipe
 
+    is_another = os.environ.get("LOCAL_RANK", "0") != "0"  # of several processes
     plan = load_recipe(recipe)
     target = folder(Path("runs", plan.name) if out is None else out)
     try:
@@ -57,12 +66,22 @@ def train(
                 resume=resume,
                 seed=seed,
                 device=device,
+                devices=devices,
+                nodes=nodes,
+                launcher="command",
                 progress=progress,
             )
+    except GossamerError as error:
+        if is_another:  # what there is to answer, the first one answers
+            note(f"error {error}")
+            raise typer.Exit(2) from error
+        raise
     except KeyboardInterrupt:
-        if any(target.glob("*.safetensors")):
+        if not is_another and any(target.glob("*.safetensors")):
             note(f"what is done is kept in {target}; go on with the same command and --resume")
         raise
+    if result.rank:  # the first of several processes answers
+        return
     stages: list[dict[str, Any]] = [stage_facts(name, path) for name, path in result.checkpoints.items()]
     if as_json:
         chosen = plan.seed if seed is None else seed

@@ -14,10 +14,12 @@ def test_doctor_finds_this_installation_healthy(gossamer):
         "torch",
         "cores",
         "processor, as numba sees it",
+        "devices, as torch sees them",
         "data set digits",
     ):
         assert what in findings
     assert findings["data set digits"]["good"]
+    assert findings["devices, as torch sees them"]["found"].startswith("cpu")
 
 
 def test_what_is_missing_comes_with_a_remedy_and_status_1(gossamer, monkeypatch):

@@ -141,3 +141,31 @@ def test_training_does_not_begin_over_the_checkpoints_of_another_recipe(
     assert "GSM-606" in answer.err
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     assert gossamer("train", tiny_recipe, "--out", "out", "--stage", "dense").status == 0  # its own it makes again
+
+
+def test_several_devices_are_one_command(tmp_path, tiny_recipe):
+    """The command runs itself again; one of the two answers."""
+    command = [
+        sys.executable,
+        "-m",
+        "gossamer",
+        "train",
+        str(tiny_recipe),
+        "--devices",
+        "2",
+        "--json",
+        "--stage",
+        "dense",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert [s["stage"] for s in answer["stages"]] == ["dense"]
+    assert done.stderr.count("epoch 2/2") == 1
+    assert sorted(path.name for path in (tmp_path / answer["out"]).iterdir()) == [
+        "1-dense.safetensors",
+        "history.jsonl",
+    ]
+    again = subprocess.run([*command, "--seed", "9"], cwd=tmp_path, capture_output=True, text=True)
+    assert again.returncode == 2
+    assert json.loads(again.stdout)["error"]["code"] == "GSM-606"

@@ -1,5 +1,6 @@
 """Move a mask while its weights train: the weakest connections go, others come, the density of each layer stays."""
 
+from collections.abc import Callable
 from math import cos, pi
 from typing import Literal
 
@@ -28,7 +29,12 @@ def watch_gradients(model: TorchNetwork, watched: bool) -> None:
 
 
 def rewire(
-    model: TorchNetwork, optimizer: torch.optim.Optimizer, share: float, grow: Grow, generator: torch.Generator
+    model: TorchNetwork,
+    optimizer: torch.optim.Optimizer,
+    share: float,
+    grow: Grow,
+    generator: torch.Generator,
+    average: Callable[[Tensor], Tensor] = lambda gradient: gradient,
 ) -> int:
     """In every masked layer remove that share of the kept weights, the smallest, and bring as many others in, at 0.
 
@@ -41,12 +47,13 @@ def rewire(
         grow: Where the gradient is largest ("gradient": RigL, Evci et al. 2020; `watch_gradients` must have been on),
             or at random ("random": SET, Mocanu et al. 2018).
         generator: Of the random choice, on the CPU.
+        average: From this process's gradient to that of all processes.
     Returns: How many weights have moved.
     """
     n_moved = 0
     for m in model.weight_maps().values():
         if isinstance(m.masking, FixedMask) and m.masking.keep is not None:
-            wish = m.masking.gradient().abs() if grow == "gradient" else _random_like(m.weight, generator)
+            wish = average(m.masking.gradient()).abs() if grow == "gradient" else _random_like(m.weight, generator)
             moved = _move(m, m.masking.keep, wish, share)
             for slot in optimizer.state.get(m.weight, {}).values():
                 if isinstance(slot, Tensor) and slot.shape == moved.shape:
