@@ -11,7 +11,7 @@ from .robustness import attack, audit, ensemble
 from .simulator import Activity, simulate
 
 if TYPE_CHECKING:
-    from .training import Dataset
+    from .training import Dataset, Surrogate
     from .training.studies import Base, Study
 
 Facts = dict[str, Any]
@@ -27,10 +27,14 @@ PARTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A network that is measured. source: the artificial network that images are transferred from, if there is one."""
+    """A network that is measured. source: the artificial network that images are transferred from, if there is one.
+
+    surrogate: what it was trained with.
+    """
 
     path: Path
     source: Path | None
+    surrogate: "Surrogate"
     test: "Dataset"
     seed: int
 
@@ -76,7 +80,7 @@ def _attacked(network: Network, row: Measured, study: "Study", base: "Base") -> 
     settings, images = study.measure, row.test.limit(study.measure.attacked)
     found: Facts = {"n_attacked": images.n_samples, "pgd": {}, "ensemble": {}, "estimators": {}}
     for eps in base.eps:
-        own = attack(network, images, eps=eps, n_steps=settings.pgd_steps, seed=row.seed)
+        own = attack(network, images, eps=eps, n_steps=settings.pgd_steps, surrogate=row.surrogate, seed=row.seed)
         many = ensemble(network, images, eps=eps, n_steps=settings.ensemble_steps, keep_best=True, seed=row.seed)
         name = f"{eps:.6g}"
         found["pgd"][name] = own.adversarial_accuracy
@@ -95,6 +99,7 @@ def _audited(network: Network, row: Measured, study: "Study", base: "Base") -> F
         row.test,
         sources=[] if row.source is None else [row.source],
         eps=base.eps[0],
+        surrogate=row.surrogate,
         seed=row.seed,
         steps=settings.audit_steps,
         n_queries=settings.queries,

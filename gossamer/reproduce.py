@@ -110,6 +110,8 @@ def _chosen(study: "Study", bases: set[str], rows: set[str], seeds: set[int]) ->
 
 def _record(plan: Plan, base: "Base", seed: int, row: "Row") -> Facts:
     """A row's record: the one that is there, if it is of the same recipe and study, or a new one."""
+    from .training import Surrogate
+
     path = plan.out / "records" / f"{row.name}-seed{seed}.json"
     depends = {"recipe_sha256": row.recipe.sha256(), "measure": plan.study.measure.model_dump(), "eps": list(base.eps)}
     if path.exists():
@@ -122,7 +124,10 @@ def _record(plan: Plan, base: "Base", seed: int, row: "Row") -> Facts:
     trained_s = time.monotonic() - started
     plan.tell(f"measuring {row.name}, seed {seed}")
     test = load_images(row.recipe.data.name, split="test", data_dir=plan.data_dir)
-    facts = measure(Measured(path=trained, source=source, test=test, seed=seed), plan.study, base)
+    snn = row.recipe.snn
+    surrogate = Surrogate() if snn is None else Surrogate(name=snn.surrogate, width=snn.surrogate_width)
+    measured = Measured(path=trained, source=source, surrogate=surrogate, test=test, seed=seed)
+    facts = measure(measured, plan.study, base)
     record = {
         "row": row.kind,
         "base": base.name,
