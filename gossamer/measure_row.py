@@ -1,5 +1,6 @@
 """What is measured of a trained network for a row of a study."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,16 +79,28 @@ def _compiled(network: Network, test: "Dataset") -> Facts:
 
 def _attacked(network: Network, row: Measured, study: "Study", base: "Base") -> Facts:
     settings, images = study.measure, row.test.limit(study.measure.attacked)
-    found: Facts = {"n_attacked": images.n_samples, "pgd": {}, "ensemble": {}, "estimators": {}}
+    found: Facts = {"n_attacked": images.n_samples, "pgd": {}, "ensemble": {}, "and_square": {}, "estimators": {}}
     for eps in base.eps:
         own = attack(network, images, eps=eps, n_steps=settings.pgd_steps, surrogate=row.surrogate, seed=row.seed)
         many = ensemble(network, images, eps=eps, n_steps=settings.ensemble_steps, keep_best=True, seed=row.seed)
         name = f"{eps:.6g}"
         found["pgd"][name] = own.adversarial_accuracy
         found["ensemble"][name] = many.adversarial_accuracy
+        found["and_square"][name] = _standing(network, images, many.robust, eps, row.seed, settings.queries)
         found["estimators"][name] = {n: [e.n_attacked, e.n_fooled] for n, e in many.estimators.items()}
         found["clean_attacked"] = own.clean_accuracy
     return found
+
+
+def _standing(
+    network: Network, images: "Dataset", robust: Sequence[bool], eps: float, seed: int, n_queries: int
+) -> float:
+    """Share of the images that Square leaves of those that the ensemble has left."""
+    left = [i for i, is_robust in enumerate(robust) if is_robust]
+    if not left or not n_queries:
+        return len(left) / images.n_samples
+    asked = attack(network, images.take(left), attack="square", eps=eps, n_queries=n_queries, seed=seed)
+    return sum(asked.robust) / images.n_samples
 
 
 def _audited(network: Network, row: Measured, study: "Study", base: "Base") -> Facts:

@@ -34,6 +34,7 @@ def _about(study: "Study", records: Sequence[Facts]) -> list[str]:
         f"* PGD: {m.pgd_steps} steps, white box, the surrogate that the network was trained with, uniform start.",
         f"* ensemble: PGD of {m.ensemble_steps} steps, the best point kept, through each of 19 gradient estimators; a "
         "sample is robust only if all fail.",
+        f"* + Square: and if Square, which asks for logits alone, {m.queries} times, fails, too.",
         f"* attacks: {m.attacked} test images, spread over the classes; eps: the largest change of a pixel in 0 ... 1.",
         f"* audit: signs of hidden gradients at the first eps, {m.audited} images; passed / runs.",
     ]
@@ -52,13 +53,13 @@ def _data(records: Sequence[Facts]) -> list[str]:
 def _accuracies(base: "Base", records: Sequence[Facts]) -> list[str]:
     sizes = [f"{eps:.6g}" for eps in base.eps]
     names = [numbers.fraction_of_255(eps) for eps in base.eps]
-    attacks = [f"{kind} {name}" for name in names for kind in ("PGD", "ensemble")]
+    attacks = [f"{kind} {name}" for name in names for kind in ("PGD", "ensemble", "+ Square")]
     head = ["row", "seeds", "clean", "int8", *attacks, "audit"]
     rows = []
     for name, group in _rows(records):
         cells = [_spread([r[kind] for r in group]) for kind in ("clean", "clean_int8")]
         for size in sizes:
-            cells += [_spread([r[kind][size] for r in group]) for kind in ("pgd", "ensemble")]
+            cells += [_spread([r[kind][size] for r in group]) for kind in ("pgd", "ensemble", "and_square")]
         audits = [r["audit"]["passed"] for r in group if r["audit"]]
         rows.append([name, str(len(group)), *cells, f"{sum(audits)} / {len(audits)}"])
     return _table(head, rows)

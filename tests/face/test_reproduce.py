@@ -101,7 +101,7 @@ def test_there_is_a_record_for_every_row_and_seed(done):
         assert record["base"] == "tiny"
         for eps in ("0.1",):
             assert 0 <= record["ensemble"][eps] <= record["pgd"][eps] + 0.3
-            assert record["ensemble"][eps] <= record["clean_attacked"]
+            assert record["and_square"][eps] <= record["ensemble"][eps] <= record["clean_attacked"]
             assert len(record["estimators"][eps]) == 19
         parts = record["energy_pj"]["45 nm, with memory"]
         assert parts["total"] == pytest.approx(parts["synapses"] + parts["multiplies"] + parts["neurons"])
@@ -140,7 +140,7 @@ def test_tables_say_means_spreads_and_factors(study, done):
     _, records = done
     page = study_page(load_study(study), records)
     lines = page.splitlines()
-    assert "| row | seeds | clean | int8 | PGD 0.1 | ensemble 0.1 | audit |" in lines
+    assert "| row | seeds | clean | int8 | PGD 0.1 | ensemble 0.1 | + Square 0.1 | audit |" in lines
     dense = [line for line in lines if line.startswith("| dense ")]
     clean = [100 * r["clean"] for r in records if r["row"] == "none"]
     assert f"| dense | 2 | {sum(clean) / 2:.1f} ± " in dense[0]

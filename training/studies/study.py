@@ -31,7 +31,7 @@ class Base(Table):
 
 class Measure(Table):
     """[measure]: attacked: test images that are attacked, spread over the classes. pgd_steps, ensemble_steps: of PGD
-    with the network's own surrogate, and with each surrogate of the ensemble. audited: images of the audit; 0: none.
+    with the network's own surrogate, and with each surrogate of the ensemble. audited: images of the audit; 0: none. queries: of Square, for each image.
     """
 
     attacked: Annotated[int, Field(ge=1)] = 500
