@@ -30,8 +30,10 @@ class Base(Table):
 
 
 class Measure(Table):
-    """[measure]: attacked: test images that are attacked, spread over the classes. pgd_steps, ensemble_steps: of PGD
-    with the network's own surrogate, and with each surrogate of the ensemble. audited: images of the audit; 0: none. queries: of Square, for each image.
+    """[measure]: how rows are attacked.
+
+    attacked: test images, spread over the classes. pgd_steps, ensemble_steps: of PGD with the network's own surrogate,
+    and with each of the ensemble. queries: of Square, for each image. audited: images of the audit; 0: none.
     """
 
     attacked: Annotated[int, Field(ge=1)] = 500
