@@ -13,7 +13,11 @@ MAY_IMPORT = {
     "training": {"compiler"},
     "gossamer": {"hwmodels", "compiler", "simulator", "training"},
 }
-FACES = {f"gossamer.{folder}" for folder in MAY_IMPORT} | {"gossamer.compiler.exchange", "gossamer.training.data"}
+FACES = {f"gossamer.{folder}" for folder in MAY_IMPORT} | {
+    "gossamer.compiler.exchange",
+    "gossamer.training.data",
+    "gossamer.training.studies",
+}
 ONLY_IN = {
     "torch": {"training"},
     "lightning_fabric": {"training"},

@@ -102,7 +102,7 @@ class Model(Table):
     def _sizes_fit_builder(self) -> "Model":
         takes = {"mlp": {"hidden", "batch_norm"}, "convnet": {"channels", "hidden", "kernel", "batch_norm"}}
         takes |= {name: {"width"} for name in ("resnet20", "resnet32", "wrn16-4", "wrn28-4")}
-        if self.checkpoint is not None and self.model_fields_set != {"checkpoint"}:
+        if self.checkpoint is not None and (self.options() or self.builder != "convnet"):
             raise ValueError("a checkpoint says all about the model: no other field belongs here")
         surplus = set(self.options()) - takes.get(self.builder, set())
         if surplus:

@@ -150,6 +150,8 @@ class TorchBatchNorm(TorchMap):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise."""
+        if x.ndim == 4:
+            x = _channels_last(x)
         if self.statistics == "batch":
             return F.batch_norm(x, None, None, self.gamma, self.beta, True, 0.0, self.like.eps)
         return F.batch_norm(
@@ -263,6 +265,17 @@ class TorchSparse(TorchMap):
     def to_map(self) -> Map:
         """As given."""
         return self.like
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """With pixels before channels in memory, and the strides that go with it.
+
+    A picture alone may have any stride from sample to sample; PyTorch's batch norm then takes its order in memory for
+    another than its gradient's, and the result is wrong without an error (seen in 2.13).
+    """
+    return (
+        x.clone(memory_format=torch.channels_last) if len(x) == 1 else x.contiguous(memory_format=torch.channels_last)
+    )
 
 
 def _dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -83,7 +83,7 @@ def test_a_missing_file_and_a_folder_are_refused(gossamer, tmp_path, verb):
     [
         ("compile", "net.graph"),
         ("compile", "run"),
-        ("attack", "net.graph"),
+        ("attack", "run"),
         ("energy", "net.graph"),
         ("simulate", "run"),
     ],

@@ -56,6 +56,9 @@ def test_stages_can_be_run_alone_from_another_network(base):
     assert last.stages == ["convert", "snn"]
     assert last.model.checkpoint == "some/file.safetensors"
     assert (last.snn, last.seed, last.data) == (base.snn, base.seed, base.data)
+    assert parse_recipe(last.to_dict(), where="again") == last
+    with pytest.raises(TrainingError, match=r"GSM-604.*a checkpoint says all"):
+        parse_recipe({**last.to_dict(), "model": {"checkpoint": "x", "builder": "mlp"}}, where="both")
 
 
 def test_a_base_without_all_stages_is_refused(base):

@@ -232,3 +232,20 @@ def test_rate_coding_needs_its_steps():
     with pytest.raises(TrainingError, match=r"GSM-608.*encode"):
         TorchNetwork(network)(torch.zeros(2, 3, 8, 8))
     assert TorchNetwork(network).eval()(torch.ones(8, 2, 3, 8, 8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("fuses", [True, False])
+@pytest.mark.parametrize("trains", [True, False])
+def test_the_gradient_of_a_picture_alone_is_that_of_the_same_among_others(fuses, trains, monkeypatch, generator):
+    """Strides of a batch of one are ambiguous, and PyTorch's batch norm has confused them."""
+    if not fuses:
+        monkeypatch.setattr("gossamer.training.torch_parts.can_fuse", lambda *_: False)
+    model = TorchNetwork(small_convolutional()).train(trains)
+    alone = torch.rand((1, 3, 8, 8), generator=generator)
+    gradients = []
+    for x in (alone, alone.repeat(2, 1, 1, 1)):  # twice the same has the same mean and variance
+        x.requires_grad_()
+        model(x)[:, 1].sum().backward()
+        gradients.append(x.grad[:1])
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
+    assert gradients[0].abs().sum() > 0
