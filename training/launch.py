@@ -139,7 +139,10 @@ def _team(fabric: "Fabric", precision: str) -> Team:
 
 
 def _in_spawned(fabric: "Fabric", work: Callable[[Team], T], precision: str) -> T:
-    """What passes between processes is written to a folder: a pipe that nobody reads yet would hold them up."""
+    """What passes between processes is written to a folder: a pipe that nobody reads yet would hold them up.
+
+    It is pickled, as what goes to them is: the folder is new, nobody else can write to it, and it ends with the run.
+    """
     with TemporaryDirectory() as folder:
         try:
             fabric.launch(cast(Callable[..., Any], _spawned), work, precision, folder)
