@@ -6,17 +6,21 @@ from .errors import CompileError
 from .ir import Connection, InputCoding, Network, Population
 from .maps import AveragePool2d, BatchNorm, Conv2d, Dense, Scale, Sparse, SumPool2d
 from .neurons import Neuron
+from .packing import pack
 from .records import load_record, save_record
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 PARTS = (Network, Population, Connection, InputCoding, Neuron)
 MAPS = (Dense, Conv2d, Sparse, Scale, BatchNorm, AveragePool2d, SumPool2d)
 REGISTRY: dict[str, type] = {c.__name__: c for c in (*PARTS, *MAPS)}
 
 
 def save_checkpoint(network: Network, path: str | Path) -> str:
-    """Write a network atomically; return its digest. Format: docs/reference/formats.md."""
-    return save_record(network, path, "checkpoint", CHECKPOINT_VERSION, key="network")
+    """Write a network atomically; return its digest. Pruned weights take a bit each.
+
+    Format: docs/reference/formats.md.
+    """
+    return save_record(network, path, "checkpoint", CHECKPOINT_VERSION, key="network", put=pack)
 
 
 def load_checkpoint(path: str | Path) -> Network:

@@ -1,10 +1,10 @@
 """Networks and graphs in files: JSON with named arrays, by one rule for every frozen dataclass of a registry.
 
-An object becomes {"type": name, field: value, ...}; an array becomes {"array": key}. Reading goes through the
-constructors, so whatever they refuse is refused here too.
+An object becomes {"type": name, field: value, ...}; an array becomes {"array": key}, or what packing makes of it.
+Reading goes through the constructors, so whatever they refuse is refused here too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -14,24 +14,33 @@ import numpy as np
 from .arrays import Array
 from .container import read_container, write_container
 from .errors import CompileError
+from .packing import PACKED, unpack
 
 Json = Any
+Put = Callable[[Array, str, dict[str, Array]], Json]
 Registry = Mapping[str, type]
 
 WRONG_TYPE = (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError, RecursionError)
 """What a constructor may raise on values of the wrong type."""
 
 
-def save_record(value: Any, path: str | Path, kind: str, version: int, *, key: str) -> str:
+def put_whole(array: Array, key: str, arrays: dict[str, Array]) -> Json:
+    """Put an array into `arrays` as it is; returns its record."""
+    arrays[key] = array
+    return {"array": key}
+
+
+def save_record(value: Any, path: str | Path, kind: str, version: int, *, key: str, put: Put = put_whole) -> str:
     """Write an object with `metadata` as {key: its record}; return the file's digest.
 
-    The digest of the file that it came from (metadata["sha256"]) is left out: it is not this file's.
+    The digest of the file that it came from (metadata["sha256"]) is left out: it is not this file's. put: how arrays
+    are stored; `put_whole` or `packing.pack`.
 
     Raises:
         CompileError: GSM-106 if the file cannot be written.
     """
     arrays: dict[str, Array] = {}
-    record = encode(value, key, arrays)
+    record = encode(value, key, arrays, put)
     record["metadata"] = {k: v for k, v in value.metadata.items() if k != "sha256"}
     return write_container(path, kind, version, {key: record}, arrays)
 
@@ -54,18 +63,17 @@ def load_record(path: str | Path, kind: str, version: int, registry: Registry, *
     return value
 
 
-def encode(value: Any, key: str, arrays: dict[str, Array]) -> Json:
+def encode(value: Any, key: str, arrays: dict[str, Array], put: Put = put_whole) -> Json:
     """JSON for `value`; its arrays go into `arrays` under keys that begin with `key`."""
     if is_dataclass(value):
         record: dict[str, Json] = {"type": type(value).__name__}
         for f in fields(value):
-            record[f.name] = encode(getattr(value, f.name), f"{key}.{f.name}", arrays)
+            record[f.name] = encode(getattr(value, f.name), f"{key}.{f.name}", arrays, put)
         return record
     if isinstance(value, np.ndarray):
-        arrays[key] = value
-        return {"array": key}
+        return put(value, key, arrays)
     if isinstance(value, tuple):
-        return [encode(v, f"{key}.{i}", arrays) for i, v in enumerate(value)]
+        return [encode(v, f"{key}.{i}", arrays, put) for i, v in enumerate(value)]
     return value
 
 
@@ -83,6 +91,8 @@ def decode(record: Json, arrays: Mapping[str, Array], registry: Registry, *, whe
         if not isinstance(record["array"], str) or record["array"] not in arrays:
             raise CompileError("GSM-105", "an array is missing", where=where, expected=ascii(record["array"]))
         return arrays[record["array"]]
+    if set(record) in PACKED:
+        return unpack(record, arrays, where=where)
     cls = registry.get(str(record.get("type")))
     if cls is None:
         raise CompileError(

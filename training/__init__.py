@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from .recipe import list_recipes as list_recipes
     from .recipe import load_recipe as load_recipe
     from .record import record_spikes as record_spikes
+    from .rehearse import rehearsal as rehearsal
     from .stages import STAGES as STAGES
     from .surrogates import Surrogate as Surrogate
     from .torch_network import TorchNetwork as TorchNetwork
@@ -172,6 +173,7 @@ _HOME = {
     "rate_backpropagation": ("RateBackpropagation",),
     "recipe": ("Recipe", "list_recipes", "load_recipe"),
     "record": ("record_spikes",),
+    "rehearse": ("rehearsal",),
     "stages": ("STAGES",),
     "surrogates": ("Surrogate",),
     "torch_network": ("TorchNetwork",),

@@ -121,7 +121,7 @@ class TorchWeights(TorchMap):
             return self.like
         return replace(
             self.like,
-            weight=to_array(self.weight if mask is None else self.weight * mask),
+            weight=to_array(self.weight if mask is None else self.weight.masked_fill(~mask, 0)),
             bias=None if self.bias is None else to_array(self.bias),
             mask=None if mask is None else to_array(mask),
         )

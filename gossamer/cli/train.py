@@ -35,6 +35,9 @@ def train(
     nodes: Annotated[
         int, typer.Option("--nodes", metavar="M", help="On M machines; run the same command on each of them.")
     ] = 1,
+    rehearse: Annotated[
+        bool, typer.Option("--rehearse", help="Each stage for two small batches: does all of it run here?")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a network as a recipe says, stage by stage, a checkpoint for each.
@@ -51,10 +54,10 @@ def train(
     from .progress import training
 
     needs_torch("training")
-    from ..training import load_recipe
+    from ..training import load_recipe, rehearsal
 
     is_another = os.environ.get("LOCAL_RANK", "0") != "0"  # of several processes
-    plan = load_recipe(recipe)
+    plan = rehearsal(load_recipe(recipe)) if rehearse else load_recipe(recipe)
     target = folder(Path("runs", plan.name) if out is None else out)
     try:
         with training() as progress:

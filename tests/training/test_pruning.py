@@ -1,5 +1,7 @@
 """Masks: how many weights they keep, what the scores learn, and that nothing comes back."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from gossamer.training import (
     attach_scores,
     convnet,
     density_of,
+    mlp,
     prune_at_random,
     prune_by_magnitude,
     prune_like,
@@ -338,3 +341,25 @@ def test_random_rewiring_needs_no_gradient_and_repeats_with_its_generator():
 
 def test_the_share_that_moves_goes_down_a_cosine():
     assert [share_to_move(0.4, done, 0.8) for done in (0.0, 0.4, 0.8, 0.9)] == pytest.approx([0.4, 0.2, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_mask_is_chosen_anew_only_when_its_scores_have_changed(optimizer):
+    model = TorchNetwork(mlp((1, 4, 4), 3, seed=0, mean=[0.5], std=[0.25], hidden=(8,)))
+    attach_scores(model, 0.25)
+    layers = [m.masking for m in model.weight_maps().values()]
+    x = torch.rand(5, 1, 4, 4)
+    model(x)
+    first = [layer.mask() for layer in layers]
+    model(x)
+    assert all(layer.mask() is mask for layer, mask in zip(layers, first, strict=True))
+    state = copy.deepcopy(model.state_dict())
+    scores = [layer.scores for layer in layers]
+    steps = {"sgd": torch.optim.SGD(scores, lr=50.0, momentum=0.9), "adam": torch.optim.Adam(scores, lr=1.0)}
+    model(x).square().sum().backward()
+    steps[optimizer].step()
+    for layer, mask in zip(layers, first, strict=True):
+        assert torch.equal(layer.mask(), top_k_mask(layer.scores, 0.25))
+        assert not torch.equal(layer.mask(), mask)
+    model.load_state_dict(state)
+    assert all(torch.equal(layer.mask(), mask) for layer, mask in zip(layers, first, strict=True))

@@ -133,7 +133,9 @@ def _masked(network: Network, masks: Sequence[Array]) -> Network:
 
     def masked(c: Connection) -> Connection:
         maps = (
-            replace(m, mask=mask_of[id(m)], weight=m.weight * mask_of[id(m)]) if isinstance(m, (Dense, Conv2d)) else m
+            replace(m, mask=mask_of[id(m)], weight=np.where(mask_of[id(m)], m.weight, np.float32(0)))
+            if isinstance(m, (Dense, Conv2d))
+            else m
             for m in c.maps
         )
         return replace(c, maps=tuple(maps))

@@ -26,33 +26,43 @@ def top_k_mask(scores: Tensor, density: float, pattern: Pattern | None = None) -
     if pattern.n_of_m is not None:
         kept = groups.topk(pattern.n_of_m[0], dim=1, sorted=False).indices
         return pattern.from_groups(torch.zeros_like(groups, dtype=torch.bool).scatter_(1, kept, True), scores.shape)
-    members = pattern.to_groups(torch.ones_like(scores)).sum(1)
-    size = groups.sum(1) / members if groups.shape[1] > 1 else groups[:, 0]
+    if groups.shape[1] > 1:
+        size = groups.sum(1) / pattern.to_groups(torch.ones_like(scores)).sum(1)
+    else:
+        size = groups[:, 0]
     keep = torch.ones(len(size), dtype=torch.bool, device=scores.device)
     keep[size.topk(n_zeroed(len(size), density), largest=False, sorted=False).indices] = False
     return pattern.from_groups(keep[:, None].expand_as(groups), scores.shape)
 
 
-class TopK(torch.autograd.Function):
-    """1 for the largest |scores|, 0 for the others; backward as if the mask were |scores| itself."""
+class Chosen(torch.autograd.Function):
+    """Weights times a mask of the largest |scores|; backward as if the mask were |scores| itself."""
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, density: Tensor, pattern: Pattern) -> Tensor:
-        """The mask in scores' type."""
-        ctx.save_for_backward(scores)
-        return top_k_mask(scores, density.item(), pattern).to(scores.dtype)
+    def forward(ctx: Any, weight: Tensor, scores: Tensor, density: Tensor, mask: Tensor) -> Tensor:
+        """weight * mask, a bool; density, of which the mask is, gets a gradient, too."""
+        ctx.save_for_backward(weight, scores, mask)
+        return weight * mask
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """d L / d scores = (d L / d mask) sign(scores); d L / d density = sum d L / d mask."""
-        (scores,) = ctx.saved_tensors
-        return grads[0] * scores.sign(), grads[0].sum() if ctx.needs_input_grad[1] else None, None
+        """With g = d L / d mask: d L / d scores = g sign(scores); d L / d density = sum g."""
+        weight, scores, mask = ctx.saved_tensors
+        of_weight, of_scores, of_density = ctx.needs_input_grad[:3]
+        to_mask = grads[0] * weight if of_scores or of_density else None
+        return (
+            grads[0] * mask if of_weight else None,
+            to_mask * scores.sign() if to_mask is not None and of_scores else None,
+            to_mask.sum() if to_mask is not None and of_density else None,
+            None,
+        )
 
 
 class ScoreMask(Masking):
     """W_eff = w m, m = 1 for the k n largest |scores| of this layer.
 
-    With w frozen: d L / d scores = (d L / d W_eff w) sign(scores).
+    With w frozen: d L / d scores = (d L / d W_eff w) sign(scores). The mask is chosen anew when scores or share have
+    changed: not for every step of an attack, which changes neither.
     Source: Sehwag et al. 2020 (HYDRA), section 3.1 and code.
     """
 
@@ -61,6 +71,7 @@ class ScoreMask(Masking):
         self.scores = nn.Parameter(scores)
         self.fixed_density = density
         self.pattern = pattern
+        self._chosen: tuple[tuple[Any, ...], Tensor] | None = None
 
     def density(self) -> Tensor:
         """The share that is kept, a number."""
@@ -68,9 +79,12 @@ class ScoreMask(Masking):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weights that the scores keep."""
-        mask = cast(Tensor, TopK.apply(self.scores, self.density(), self.pattern))  # type: ignore[no-untyped-call]
-        return weight * mask
+        return cast(Tensor, Chosen.apply(weight, self.scores, self.density(), self.mask()))  # type: ignore[no-untyped-call]
 
-    def mask(self) -> Tensor | None:
+    def mask(self) -> Tensor:
         """The mask of the scores as they are now."""
-        return top_k_mask(self.scores, self.density().item(), self.pattern)
+        density = self.density().item()
+        state = (self.scores._version, self.scores.data_ptr(), self.scores.device, density)
+        if self._chosen is None or self._chosen[0] != state:
+            self._chosen = state, top_k_mask(self.scores, density, self.pattern)
+        return self._chosen[1]

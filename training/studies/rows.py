@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ..errors import TrainingError
-from ..recipe import Fit, Recipe, Stage, parse_recipe
+from ..recipe import Fit, Hydra, Recipe, Stage, parse_recipe
 
 Method = Literal[
     "none", "hydra", "harp", "magnitude", "random", "end-to-end", "end-to-end-rigl", "hydra-channels", "hydra-kernels",
@@ -75,15 +75,17 @@ def _row(base: Recipe, method: Method, density: float) -> Row:
     tables = base.to_dict()
     if method == "none":
         del tables["prune"], tables["finetune"]
-    elif method in ("hydra", "harp"):
+    elif method == "harp":
         tables["prune"] |= {"method": method, "density": density}
-    elif method in PATTERNS:
-        tables["prune"] |= {"method": "hydra", "density": density, "pattern": PATTERNS[method]}
-    elif method == "hydra-n-of-m":
-        tables["prune"] |= {"method": "hydra", "density": density, "pattern": f"1:{round(1 / density)}"}
-    elif method == "hydra-rewired":
-        tables["prune"] |= {"method": "hydra", "density": density}
-        tables["snn"]["rewire"] = {}
+    elif method.startswith("hydra"):
+        scores = {key: value for key, value in tables["prune"].items() if key in Hydra.model_fields}
+        tables["prune"] = scores | {"method": "hydra", "density": density}
+        if method in PATTERNS:
+            tables["prune"]["pattern"] = PATTERNS[method]
+        elif method == "hydra-n-of-m":
+            tables["prune"]["pattern"] = f"1:{round(1 / density)}"
+        elif method == "hydra-rewired":
+            tables["snn"]["rewire"] = {}
     elif method in ("magnitude", "random"):
         tables["prune"] = {"method": method, "density": density}
     else:
