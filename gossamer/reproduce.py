@@ -24,10 +24,11 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to run, and where. out: records go to out/records, checkpoints to out/runs."""
+    """What to run, and where. out: records go to out/records, checkpoints to out/runs. known: records of other runs."""
 
     study: "Study"
     out: Path
+    known: list[Facts]
     data_dir: Path | None
     device: str
     progress: "Callable[[Progress], None] | None"
@@ -41,6 +42,7 @@ def reproduce(
     bases: Iterable[str] = (),
     rows: Iterable[str] = (),
     seeds: Iterable[int] = (),
+    known: Iterable[Facts] = (),
     data_dir: str | Path | None = None,
     device: str = "cpu",
     progress: "Callable[[Progress], None] | None" = None,
@@ -57,6 +59,7 @@ def reproduce(
         out: Folder; "runs/NAME" if None.
         bases, rows, seeds: Only these: names of recipes, of rows without the base's ("hydra-90"), and seeds; all if
             empty.
+        known: Records of other runs: a row that is among them, of the same recipe and study, is not made again.
         data_dir: The folder that holds the data sets; see `load_dataset`.
         device: Where torch trains: "cpu", "cuda", ...
         progress: Told after every batch of training.
@@ -70,7 +73,7 @@ def reproduce(
     plan = study if isinstance(study, Study) else load_study(study)
     folder = Path("runs", plan.name) if out is None else Path(out)
     where = Plan(
-        study=plan, out=folder, data_dir=None if data_dir is None else Path(data_dir), device=device,
+        study=plan, out=folder, known=list(known), data_dir=None if data_dir is None else Path(data_dir), device=device,
         progress=progress, tell=tell,
     )  # fmt: skip
     return [_record(where, base, seed, row) for base, seed, row in _chosen(plan, set(bases), set(rows), set(seeds))]
@@ -114,9 +117,9 @@ def _record(plan: Plan, base: "Base", seed: int, row: "Row") -> Facts:
 
     path = plan.out / "records" / f"{row.name}-seed{seed}.json"
     depends = {"recipe_sha256": row.recipe.sha256(), "measure": plan.study.measure.model_dump(), "eps": list(base.eps)}
-    if path.exists():
-        (record,) = load_records([path])
-        if record.get("depends") == json.loads(json.dumps(depends)):
+    depends = json.loads(json.dumps(depends))
+    for record in [*(load_records([path]) if path.exists() else []), *plan.known]:
+        if record.get("depends") == depends:
             return record
     started = time.monotonic()
     folder = plan.out / "runs" / f"{base.name}-seed{seed}"

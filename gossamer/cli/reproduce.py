@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +22,7 @@ def reproduce(
     seed: Annotated[list[int] | None, typer.Option("--seed", metavar="N", help="Only this seed. Repeatable.")] = None,
     records: Annotated[
         list[Path] | None,
-        typer.Option("--records", metavar="FILE", help="Records of other runs, for the table. Repeatable."),
+        typer.Option("--records", metavar="FILE", help="Records of other runs: kept, not made again. Repeatable."),
     ] = None,
     table: Annotated[bool, typer.Option("--table", help="Train nothing: tabulate the records.")] = False,
     data_dir: RecipeData = None,
@@ -51,16 +51,18 @@ def reproduce(
     one_of(scale, ("small", "full"), option="--scale")
     plan = load_study(study if study.endswith(".toml") else f"{study}-{scale}")
     target = folder(Path("runs", plan.name) if out is None else out)
+    known = load_records(records or ())
     if not table:
         with training() as progress:
             run(
-                plan, out=target, bases=base or (), rows=row or (), seeds=seed or (), data_dir=data_dir, device=device,
-                progress=progress, tell=note,
+                plan, out=target, bases=base or (), rows=row or (), seeds=seed or (), known=known, data_dir=data_dir,
+                device=device, progress=progress, tell=note,
             )  # fmt: skip
-    paths = [*(records or ()), *sorted((target / "records").glob("*.json"))]
-    found = load_records(paths)
+    own = load_records(sorted((target / "records").glob("*.json")))
+    found = [*own, *(r for r in known if _which(r) not in {_which(o) for o in own})]
     page = study_page(plan, found)
     if found:
+        target.mkdir(parents=True, exist_ok=True)
         write_text(target / "records.jsonl", "".join(json.dumps(r, sort_keys=True) + "\n" for r in found))
         write_text(target / "table.md", page)
     if as_json:
@@ -68,3 +70,7 @@ def reproduce(
         return
     show(page)
     note(f"records and tables: {target}")
+
+
+def _which(record: dict[str, Any]) -> tuple[Any, ...]:
+    return record["base"], record["row"], record["seed"]

@@ -75,6 +75,9 @@ eps = [0.1]
 """
 
 
+ROWS = ["tiny-none", "tiny-hydra-50"]
+
+
 def as_text(record):
     return json.dumps(record, sort_keys=True)
 
@@ -134,6 +137,22 @@ def test_what_is_done_is_kept_and_what_depends_on_something_else_is_made_anew(st
     (again,) = reproduce(changed, out=out, rows=["none"], seeds=[1])
     assert again["n_attacked"] == 10
     assert [path.stat().st_mtime_ns for path in paths[:-1]] == times[:-1]
+
+
+def test_what_another_run_has_recorded_is_not_made_again(study, done, tmp_path):
+    out, records = done
+    found = reproduce(
+        study, out=tmp_path, known=load_records([out / "records" / f"{n}-seed0.json" for n in ROWS]), seeds=[0]
+    )
+    assert found == [r for r in records if r["seed"] == 0]
+    assert not list(tmp_path.iterdir())
+    lines = tmp_path / "records.jsonl"
+    lines.write_text("".join(as_text(r) + "\n" for r in records))
+    options = ["--records", str(lines), "--out", str(tmp_path / "new"), "--json"]
+    result = CliRunner().invoke(app, ["reproduce", str(study), *options])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["records"] == records
+    assert not (tmp_path / "new" / "runs").exists()
 
 
 def test_tables_say_means_spreads_and_factors(study, done):
