@@ -1,12 +1,12 @@
 """What is measured of a trained network for a row of a study."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .compiler import Network, SynapticGraph, compile_network, load_checkpoint
-from .hwmodels import EnergyReport, price
+from .hwmodels import EventCounts, LayerActivity, price, synapse_events
 from .report.entry import ARITHMETIC, MEMORY, USUAL_CHIPS
 from .robustness import attack, audit, ensemble
 from .simulator import Activity, simulate
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 Facts = dict[str, Any]
 WEIGHT_BITS = 8
 WARM = 64  # samples
-PARTS = {
-    "synapses": ("synaptic_op", "weight_read_byte", "index_read_byte"),
-    "multiplies": ("mac",),
-    "neurons": ("spike", "neuron_update", "state_read_byte", "state_write_byte"),
-}
-"""What an event belongs to where energy is taken apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +51,6 @@ def _compiled(network: Network, test: "Dataset") -> Facts:
     run = simulate(graph, test.scaled(), test.y)
     quantized = simulate(compile_network(network, weight_bits=WEIGHT_BITS), test.scaled(), test.y)
     chips = USUAL_CHIPS["float32"]
-    energies = {name: price(run.layer_activities(), chips[name], run.n_samples) for name in (ARITHMETIC, MEMORY)}
     n_weights = sum(layer.n_weights for layer in run.layers)
     return {
         "n_test": test.n_samples,
@@ -73,7 +66,7 @@ def _compiled(network: Network, test: "Dataset") -> Facts:
         "engine": run.engine,
         "synaptic_ops": run.total.synaptic_ops / run.n_samples,
         "macs": run.total.macs / run.n_samples,
-        "energy_pj": {name: _taken_apart(report) for name, report in energies.items()},
+        "energy_pj": {name: _taken_apart(run, chips[name]) for name in (ARITHMETIC, MEMORY)},
     }
 
 
@@ -139,10 +132,37 @@ def _mean_rate(run: Activity, graph: SynapticGraph) -> float:
     return spikes / (sum(graph[name].n_neurons for name in names) * run.n_steps * run.n_samples)
 
 
-def _taken_apart(report: EnergyReport) -> Facts:
-    """Picojoules per sample: in all, and by what they were spent on."""
-    parts = {
-        part: sum(line.energy_pj for line in report.lines if line.event in events) / report.n_samples
-        for part, events in PARTS.items()
+def _taken_apart(run: Activity, chip: str) -> Facts:
+    """Picojoules per sample: in all, and by what they were spent on.
+
+    synapses: accumulates of spikes. multiplies: of the direct-coded input, and of graded spikes. Both with the weights,
+    indices and accumulators that they read and write. neurons: their updates and spikes, and the state that is moved.
+    """
+    layers = run.layer_activities()
+    parts = {part: [_part(layer, part) for layer in layers] for part in ("synapses", "multiplies", "neurons")}
+    return {
+        "total": price(layers, chip, run.n_samples).per_sample_pj,
+        **{part: price(activities, chip, run.n_samples).per_sample_pj for part, activities in parts.items()},
     }
-    return {"total": report.per_sample_pj, **parts}
+
+
+def _part(layer: LayerActivity, part: str) -> LayerActivity:
+    """A layer with the counts of one part alone."""
+    counts = layer.counts
+    visits = counts.synaptic_ops + counts.macs
+    width = {
+        "bytes_per_weight": counts.weight_read_bytes // visits if visits else 0,
+        "n_targets": layer.n_neurons,
+    }
+    if part == "synapses":
+        return replace(layer, counts=synapse_events(synaptic_ops=counts.synaptic_ops, **width))
+    if part == "multiplies":
+        return replace(layer, counts=synapse_events(macs=counts.macs, **width))
+    accumulators = synapse_events(macs=visits, **width).state_read_bytes
+    neurons = EventCounts(
+        spikes=counts.spikes,
+        neuron_updates=counts.neuron_updates,
+        state_read_bytes=counts.state_read_bytes - accumulators,
+        state_write_bytes=counts.state_write_bytes - accumulators,
+    )
+    return replace(layer, counts=neurons)

@@ -1,6 +1,7 @@
 """A study's records as tables in Markdown: mean and spread over seeds."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,29 @@ if TYPE_CHECKING:
 
 Facts = Mapping[str, Any]
 DENSE = "none"
+PARTS = ("synapses", "multiplies", "neurons")
 
 
 def study_page(study: "Study", records: Sequence[Facts]) -> str:
-    """What was run, and two tables for each base: accuracies, and what they cost."""
+    """What was run, and three tables for each base: accuracies, what they cost, and what for."""
     lines = [f"# {study.title}", "", *_about(study, records)]
     for base in study.base:
         found = [r for r in records if r["base"] == base.name]
         if found:
-            lines += ["", f"## {base.name}", "", *_data(found), "", *_accuracies(base, found), "", *_costs(found)]
+            lines += [
+                "",
+                f"## {base.name}",
+                "",
+                *_data(found),
+                "",
+                *_accuracies(base, found),
+                "",
+                *_costs(found),
+                "",
+                *_parts_explained(),
+                "",
+                *_taken_apart(found),
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -70,7 +85,7 @@ def _costs(records: Sequence[Facts]) -> list[str]:
     dense = {r["seed"]: r for r in records if r["row"] == DENSE}
     head = [
         "row", "weights", "memory", "times smaller", "spike rate", "synaptic ops", "45 nm, arithmetic", "times less",
-        "45 nm, with memory", "times less", "of that synapses / multiplies / neurons", "simulated, ms a sample",
+        "45 nm, with memory", "times less", "simulated, ms a sample",
     ]  # fmt: skip
     rows = []
     for name, group in _rows(records):
@@ -86,11 +101,18 @@ def _costs(records: Sequence[Facts]) -> list[str]:
                 _factor(group, dense, lambda r: r["energy_pj"][ARITHMETIC]["total"]),
                 numbers.energy(mean(r["energy_pj"][MEMORY]["total"] for r in group)),
                 _factor(group, dense, lambda r: r["energy_pj"][MEMORY]["total"]),
-                " / ".join(_part(group, part) for part in ("synapses", "multiplies", "neurons")),
                 f"{mean(r['simulation_ms'] for r in group):.3f}",
             ]
         )
     return _table(head, rows)
+
+
+def _parts_explained() -> list[str]:
+    return [
+        "Where the energy goes: each part's share, and how many times less it is than the dense network's. Synapses: "
+        "accumulates of spikes; multiplies: of the direct-coded image in the first layer; both with the weights, "
+        "indices and accumulators that they move. Neurons: updates and spikes, and the state that they move."
+    ]
 
 
 def _rows(records: Sequence[Facts]) -> Iterable[tuple[str, list[Facts]]]:
@@ -111,8 +133,25 @@ def _factor(group: Sequence[Facts], dense: Mapping[int, Facts], of: Callable[[Fa
     return f"{mean(factors):.3g}" if factors else numbers.NONE
 
 
-def _part(group: Sequence[Facts], part: str) -> str:
-    return f"{100 * mean(r['energy_pj'][MEMORY][part] / r['energy_pj'][MEMORY]['total'] for r in group):.0f} %"
+def _taken_apart(records: Sequence[Facts]) -> list[str]:
+    """What each part of the energy is of the whole, and by how much it is smaller than the dense network's."""
+    dense = {r["seed"]: r for r in records if r["row"] == DENSE}
+    kinds = [(ARITHMETIC, part) for part in PARTS[:2]] + [(MEMORY, part) for part in PARTS]
+    head = ["row", *(f"{kind}: {part}" for kind, part in kinds)]
+    rows = []
+    for name, group in _rows(records):
+        cells = [name]
+        for kind, part in kinds:
+            share = mean(r["energy_pj"][kind][part] / r["energy_pj"][kind]["total"] for r in group)
+            factor = _factor(group, dense, partial(_spent, kind, part))
+            cells.append(f"{100 * share:.0f} %" if factor == numbers.NONE else f"{100 * share:.0f} %, {factor}")
+        rows.append(cells)
+    return _table(head, rows)
+
+
+def _spent(kind: str, part: str, record: Facts) -> float:
+    energy: float = record["energy_pj"][kind][part]
+    return energy
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

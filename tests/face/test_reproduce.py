@@ -108,6 +108,10 @@ def test_there_is_a_record_for_every_row_and_seed(done):
             assert len(record["estimators"][eps]) == 19
         parts = record["energy_pj"]["45 nm, with memory"]
         assert parts["total"] == pytest.approx(parts["synapses"] + parts["multiplies"] + parts["neurons"])
+        assert parts["neurons"] == pytest.approx(records[0]["energy_pj"]["45 nm, with memory"]["neurons"], rel=0.01)
+        arithmetic = record["energy_pj"]["45 nm, arithmetic"]
+        assert arithmetic["synapses"] == pytest.approx(0.9 * record["synaptic_ops"], rel=0.01)
+        assert arithmetic["multiplies"] == pytest.approx(4.6 * record["macs"], rel=0.01)
         assert record["weights"] <= record["density"] * record["all_weights"] + 3
         assert set(record["audit"]["findings"]) >= {"gradient", "iterative", "steps"}
 
