@@ -16,7 +16,7 @@ import torch
 from ..compiler import Network, container_identity, load_checkpoint, save_checkpoint
 from .data import Dataset, load_dataset, split_validation
 from .errors import TrainingError
-from .kept_memory import kept_memory
+from .freed_memory import kept_memory, returned_memory
 from .launch import Launcher, with_team
 from .progress import ProgressCallback
 from .recipe import Fit, Recipe, Stage
@@ -119,7 +119,8 @@ def _run(
         return store.pending
 
     store.pending = team.first(begin)
-    with _threads(recipe.recipe.threads), kept_memory():
+    is_scarce = recipe.snn is not None and recipe.snn.low_memory
+    with _threads(recipe.recipe.threads), returned_memory() if is_scarce else kept_memory():
         for stage in chosen:
             _run_stage(stage, session, out_dir, fingerprint, keep=resume)
     if store.pending is None and team.is_first:  # else the state is of a stage that was not asked for
