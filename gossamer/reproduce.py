@@ -1,10 +1,13 @@
 """Train and measure the rows of a study, one after the other; what is done is kept."""
 
+import hashlib
 import json
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from .training.studies import Base, Row, Study
 
 Tell = Callable[[str], None]
+SHARED = "shared"  # folder of the artificial network that rows have in common
+FIELDS = {"base", "row", "seed", "density", "depends", "data_sha256", "versions", "machine", "recipe", "seconds"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +92,21 @@ def load_records(paths: Iterable[str | Path]) -> list[Facts]:
     records: list[Facts] = []
     for path in paths:
         try:
-            records += [dict(json.loads(line)) for line in Path(path).read_text(encoding="utf-8").splitlines() if line]
+            read = [dict(json.loads(line)) for line in Path(path).read_text(encoding="utf-8").splitlines() if line]
         except OSError as error:
             raise GossamerError("GSM-101", "records cannot be read", where=str(path), found=error.strerror) from None
         except (ValueError, TypeError) as error:
             raise GossamerError("GSM-105", "not records of a study", where=str(path), found=error) from None
+        for i, record in enumerate(read):
+            if FIELDS - set(record):
+                raise GossamerError(
+                    "GSM-105",
+                    "not a record of a study",
+                    where=f"{path}, line {i + 1}",
+                    found=f"no {', '.join(sorted(FIELDS - set(record)))}",
+                    remedy="an older version's records are made anew: delete them",
+                )
+        records += read
     return records
 
 
@@ -112,33 +127,35 @@ def _chosen(study: "Study", bases: set[str], rows: set[str], seeds: set[int]) ->
 
 
 def _record(plan: Plan, base: "Base", seed: int, row: "Row") -> Facts:
-    """A row's record: the one that is there, if it is of the same recipe and study, or a new one."""
-    from .training import Surrogate
+    """A row's record: one that is there, if it is of the same recipe, study, data and versions, or a new one."""
+    from .training import Surrogate, limited_threads
 
     path = plan.out / "records" / f"{row.name}-seed{seed}.json"
-    depends = {"recipe_sha256": row.recipe.sha256(), "measure": plan.study.measure.model_dump(), "eps": list(base.eps)}
-    depends = json.loads(json.dumps(depends))
+    made_of = {"data_sha256": _data_sha256(row.recipe.data.name, plan.data_dir), "versions": _versions()}
+    depends = depends_on(plan.study, base, row)
     for record in [*(load_records([path]) if path.exists() else []), *plan.known]:
-        if record.get("depends") == depends:
+        if record["depends"] == depends and {key: record[key] for key in made_of} == made_of:
             return record
     started = time.monotonic()
-    folder = plan.out / "runs" / f"{base.name}-seed{seed}"
-    trained, source = _trained(plan, base, row, folder)
+    trained, sources = _trained(plan, base, row, plan.out / "runs" / f"{base.name}-seed{seed}")
     trained_s = time.monotonic() - started
     plan.tell(f"measuring {row.name}, seed {seed}")
-    test = load_images(row.recipe.data.name, split="test", data_dir=plan.data_dir)
-    snn = row.recipe.snn
+    recipe = row.recipe
+    test = load_images(recipe.data.name, split="test", data_dir=plan.data_dir)
+    snn = recipe.snn
     surrogate = Surrogate() if snn is None else Surrogate(name=snn.surrogate, width=snn.surrogate_width)
-    measured = Measured(path=trained, source=source, surrogate=surrogate, test=test, seed=seed)
-    facts = measure(measured, plan.study, base)
+    measured = Measured(path=trained, sources=sources, surrogate=surrogate, test=test, seed=seed, device=plan.device)
+    with limited_threads(recipe.recipe.threads):
+        facts = measure(measured, plan.study, base)
     record = {
         "row": row.kind,
         "base": base.name,
         "seed": seed,
         "method": row.method,
         "density": row.density,
-        "data": row.recipe.data.model_dump(exclude_none=True),
+        "recipe": recipe.to_dict(),
         "depends": depends,
+        **made_of,
         "machine": _machine(plan.device),
         "seconds": {"training": round(trained_s, 1), "measuring": round(time.monotonic() - started - trained_s, 1)},
         **facts,
@@ -148,18 +165,39 @@ def _record(plan: Plan, base: "Base", seed: int, row: "Row") -> Facts:
     return dict(json.loads(json.dumps(record)))
 
 
-def _trained(plan: Plan, base: "Base", row: "Row", folder: Path) -> tuple[Path, Path | None]:
-    """Checkpoints of the row's last stage, and of its last artificial network, if it has one."""
+def depends_on(study: "Study", base: "Base", row: "Row") -> Facts:
+    """What a row's record depends on besides data and versions, as JSON values."""
+    depends = {"recipe_sha256": row.recipe.sha256(), "measure": study.measure.model_dump(), "eps": list(base.eps)}
+    return dict(json.loads(json.dumps(depends)))
+
+
+def of_study(study: "Study", records: Iterable[Facts]) -> list[Facts]:
+    """Those that were made by the study as it is, one for each row and seed: the first."""
+    wanted: dict[tuple[str, str, int], Facts] = {}
+    found: dict[tuple[str, str, int], Facts] = {}
+    for record in records:
+        key = record["base"], record["row"], record["seed"]
+        for base in study.base:
+            if base.name == key[0] and key not in wanted:
+                rows = study.rows(base, key[2])
+                wanted |= {(base.name, row.kind, key[2]): depends_on(study, base, row) for row in rows}
+        if key not in found and record["depends"] == wanted.get(key):
+            found[key] = record
+    return list(found.values())
+
+
+def _trained(plan: Plan, base: "Base", row: "Row", folder: Path) -> tuple[Path, tuple[Path, ...]]:
+    """Checkpoints of the row's last stage, and of the artificial networks of its seed and of its own."""
     from .training.studies import only
 
     recipe = row.recipe
+    shared = _run(plan, only(base.load(recipe.seed), ["dense"]), folder / SHARED).final
     if recipe.dense is None:
-        return _run(plan, recipe, folder / row.kind).final, None
-    shared = only(base.load(recipe.seed), ["dense"])
-    dense = _run(plan, shared, folder / "dense").final
+        return _run(plan, recipe, folder / row.kind).final, (shared,)
     rest = [stage for stage in recipe.stages if stage != "dense"]
-    result = _run(plan, only(recipe, rest, start=str(dense)), folder / row.kind)
-    return result.final, result.checkpoints.get("finetune", dense)
+    result = _run(plan, only(recipe, rest, start=str(shared)), folder / row.kind)
+    own = result.checkpoints.get("finetune")
+    return result.final, (shared,) if own is None else (shared, own)
 
 
 def _run(plan: Plan, recipe: "Recipe", folder: Path) -> Any:
@@ -168,4 +206,23 @@ def _run(plan: Plan, recipe: "Recipe", folder: Path) -> Any:
 
 
 def _machine(device: str) -> str:
-    return f"{device}, {platform.machine()}, Python {platform.python_version()}, torch {version('torch')}"
+    name = platform.machine()
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{device}, {name}"
+
+
+def _versions() -> Facts:
+    return {"gossamer": version("gossamer"), "torch": version("torch"), "python": platform.python_version()}
+
+
+@lru_cache(maxsize=4)
+def _data_sha256(name: str, root: Path | None) -> str:
+    """Of all images and labels."""
+    digest = hashlib.sha256()
+    for split in ("train", "test"):
+        dataset = load_images(name, split=split, data_dir=root)
+        digest.update(dataset.x.tobytes())
+        digest.update(dataset.y.tobytes())
+    return digest.hexdigest()

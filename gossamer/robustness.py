@@ -35,6 +35,7 @@ def attack(
     eps: float = EPS,
     surrogate: "Surrogate | None" = None,
     seed: int = 0,
+    device: str = "cpu",
     progress: Report | None = None,
     **options: Any,
 ) -> "AttackReport":
@@ -48,6 +49,7 @@ def attack(
         eps: Largest change of a pixel in [0, 1]; with norm="l2" of the image.
         surrogate: Derivative of a spike for the attack, instead of the triangle of width 1.
         seed: Of the attack's noise.
+        device: Where torch computes: "cpu", "cuda", ...; a graph is simulated on the CPU.
         progress: Called with (samples done, samples).
         **options: What the attack takes besides: n_steps and step_size for "pgd", alpha for "rfgsm".
     Raises: GossamerError: GSM-608 for options out of range and for a gradient of a graph, GSM-702 for an unknown
@@ -57,7 +59,7 @@ def attack(
     from .training import evaluate_attack
 
     chosen = _attack_named(attack, options)
-    target = _as_model(network)
+    target = _as_model(network, device)
     return evaluate_attack(
         target, dataset, chosen, seed=seed, surrogate=surrogate, progress=progress, eps=eps, **options
     )
@@ -72,6 +74,7 @@ def transfer(
     eps: float = EPS,
     surrogate: "Surrogate | None" = None,
     seed: int = 0,
+    device: str = "cpu",
     progress: Report | None = None,
     **options: Any,
 ) -> "TransferReport":
@@ -83,7 +86,7 @@ def transfer(
             network of an earlier stage, one that was trained from another seed.
         dataset: Images and labels.
         attack: One of `gossamer.training.ATTACKS`, on each source.
-        eps, seed, progress, **options: As `attack`.
+        eps, seed, device, progress, **options: As `attack`.
         surrogate: Derivative of a spike in the sources, instead of the triangle of width 1.
     Raises: GossamerError: As `attack`; GSM-608 without a source.
     """
@@ -91,9 +94,9 @@ def transfer(
     from .training import evaluate_transfer
 
     chosen = _attack_named(attack, options)
-    made_on = _source_models(sources, dataset, surrogate)
+    made_on = _source_models(sources, dataset, surrogate, device)
     return evaluate_transfer(
-        _as_model(target), made_on, dataset, chosen, seed=seed, progress=progress, eps=eps, **options
+        _as_model(target, device), made_on, dataset, chosen, seed=seed, progress=progress, eps=eps, **options
     )
 
 
@@ -104,6 +107,7 @@ def ensemble(
     attack: str = "pgd",
     eps: float = EPS,
     seed: int = 0,
+    device: str = "cpu",
     progress: Report | None = None,
     **options: Any,
 ) -> "EnsembleReport":
@@ -113,7 +117,7 @@ def ensemble(
         network: A float32 spiking network with direct coding, or the path of its checkpoint.
         dataset: Images and labels.
         attack: One of `gossamer.training.ATTACKS` that follows a gradient.
-        eps, seed, progress, **options: As `attack`.
+        eps, seed, device, progress, **options: As `attack`.
     Returns: What `gossamer.training.evaluate_ensemble` does: accuracies, and what each surrogate found.
     Raises: GossamerError: As `attack`.
     """
@@ -121,7 +125,8 @@ def ensemble(
     from .training import evaluate_ensemble
 
     chosen = _attack_named(attack, options)
-    return evaluate_ensemble(as_network(network), dataset, chosen, seed=seed, progress=progress, eps=eps, **options)
+    target = as_network(network, device=device)
+    return evaluate_ensemble(target, dataset, chosen, seed=seed, progress=progress, eps=eps, **options)
 
 
 def audit(
@@ -132,6 +137,7 @@ def audit(
     eps: float = EPS,
     surrogate: "Surrogate | None" = None,
     seed: int = 0,
+    device: str = "cpu",
     progress: Report | None = None,
     **options: Any,
 ) -> "AuditReport":
@@ -144,6 +150,7 @@ def audit(
         eps: Size of the L-inf ball.
         surrogate: Derivative of a spike in network and sources, instead of the triangle of width 1.
         seed: Of all that is drawn.
+        device: As `attack`.
         progress: Called with (attacks done, attacks to do).
         **options: steps, sizes, n_queries, n_noise, n_samples: see `gossamer.training.audit`.
     Raises: GossamerError: GSM-608 for options out of range, GSM-702 for an unknown one, GSM-701 without torch.
@@ -152,13 +159,13 @@ def audit(
     from . import training
 
     check_known(options, ("steps", "sizes", "n_queries", "n_noise", "n_samples"), of="the audit")
-    model = as_network(network, surrogate)
-    made_on = _source_models(sources, dataset, surrogate)
+    model = as_network(network, surrogate, device)
+    made_on = _source_models(sources, dataset, surrogate, device)
     return training.audit(model, dataset, eps=eps, sources=made_on, seed=seed, progress=progress, **options)
 
 
 def _source_models(
-    sources: Iterable[Network | str | Path], dataset: "Dataset", surrogate: "Surrogate | None"
+    sources: Iterable[Network | str | Path], dataset: "Dataset", surrogate: "Surrogate | None", device: str
 ) -> "dict[str, TorchNetwork]":
     """Networks to craft images on, by path or name; a second one of a name is called "name#2".
 
@@ -168,14 +175,14 @@ def _source_models(
     for source in sources:
         name = source.name if isinstance(source, Network) else str(source)
         n = 1 + sum(known == name or known.rpartition("#")[0] == name for known in models)
-        model = as_network(source, surrogate)
+        model = as_network(source, surrogate, device)
         output = model.network[model.network.output]
         check_classes(dataset.n_classes, output.n_neurons, data=f"{dataset.name}, source {name}")
         models[name if n == 1 else f"{name}#{n}"] = model
     return models
 
 
-def _as_model(network: Network | SynapticGraph | str | Path) -> "TorchNetwork | BlackBox":
+def _as_model(network: Network | SynapticGraph | str | Path, device: str) -> "TorchNetwork | BlackBox":
     """Something that an attack can ask, and follow the gradients of where it has any."""
     from .compiled_model import compiled_model
 
@@ -183,14 +190,21 @@ def _as_model(network: Network | SynapticGraph | str | Path) -> "TorchNetwork | 
         return compiled_model(network)
     if isinstance(network, str | Path) and file_kind(network) == "graph":
         return compiled_model(load_graph(network))
-    return as_network(network)
+    return as_network(network, device=device)
 
 
-def as_network(network: Network | str | Path, surrogate: "Surrogate | None" = None) -> "TorchNetwork":
-    """A network, or the one in a checkpoint, in torch."""
-    from .training import TorchNetwork
+def as_network(
+    network: Network | str | Path, surrogate: "Surrogate | None" = None, device: str = "cpu"
+) -> "TorchNetwork":
+    """A network, or the one in a checkpoint, in torch, on a device.
 
-    return TorchNetwork(network if isinstance(network, Network) else load_checkpoint(network), surrogate=surrogate)
+    Raises: GossamerError: GSM-608 for a device that is not there.
+    """
+    from .training import TorchNetwork, usable_device
+
+    there = usable_device(device)
+    read = network if isinstance(network, Network) else load_checkpoint(network)
+    return TorchNetwork(read, surrogate=surrogate).to(there)
 
 
 def _attack_named(name: str, options: Mapping[str, Any]) -> Callable[..., Any]:

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .evaluate import accuracy as accuracy
     from .firing import Firing as Firing
     from .firing import firing_rates as firing_rates
+    from .launch import usable_device as usable_device
     from .launch import usable_devices as usable_devices
     from .losses import cross_entropy as cross_entropy
     from .losses import mart as mart
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from .models import wrn28_4 as wrn28_4
     from .pipeline import RunResult as RunResult
     from .pipeline import checkpoint_path as checkpoint_path
+    from .pipeline import limited_threads as limited_threads
     from .pipeline import run_recipe as run_recipe
     from .progress import Progress as Progress
     from .pruning import attach_rates as attach_rates
@@ -144,7 +146,7 @@ _HOME = {
     "errors": ("TrainingError",),
     "evaluate": ("accuracy",),
     "firing": ("Firing", "firing_rates"),
-    "launch": ("usable_devices",),
+    "launch": ("usable_device", "usable_devices"),
     "losses": ("cross_entropy", "mart", "pgd_at", "trades"),
     "models": (
         "MODELS",
@@ -159,7 +161,7 @@ _HOME = {
         "wrn16_4",
         "wrn28_4",
     ),
-    "pipeline": ("RunResult", "checkpoint_path", "run_recipe"),
+    "pipeline": ("RunResult", "checkpoint_path", "limited_threads", "run_recipe"),
     "progress": ("Progress",),
     "pruning": (
         "attach_rates",

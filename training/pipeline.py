@@ -120,7 +120,7 @@ def _run(
 
     store.pending = team.first(begin)
     is_scarce = recipe.snn is not None and recipe.snn.low_memory
-    with _threads(recipe.recipe.threads), returned_memory() if is_scarce else kept_memory():
+    with limited_threads(recipe.recipe.threads), returned_memory() if is_scarce else kept_memory():
         for stage in chosen:
             _run_stage(stage, session, out_dir, fingerprint, keep=resume)
     if store.pending is None and team.is_first:  # else the state is of a stage that was not asked for
@@ -265,7 +265,7 @@ def _in_order(stages: Sequence[Stage] | None, recipe: Recipe) -> list[Stage]:
 
 
 @contextmanager
-def _threads(n: int) -> Iterator[None]:
+def limited_threads(n: int) -> Iterator[None]:
     """PyTorch and Numba with so many threads; sums of PyTorch's depend on it, so it is the recipe that says."""
     before = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(n)

@@ -108,6 +108,7 @@ def attack(
     chip: Chips = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the attack's noise.")] = 0,
     limit: Limit = None,
+    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where torch computes.")] = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Attack a network with full knowledge of it, and say how often it is still right.
@@ -132,6 +133,7 @@ def attack(
 
     check.one_of(name or "pgd", list(ATTACKS), option="--attack")
     common: dict[str, Any] = {"eps": fraction(eps or USUAL_EPS[norm or "linf"], option="--eps"), "seed": seed}
+    common["device"] = device
     if surrogate is not None:
         common["surrogate"] = _surrogate(surrogate)
     options: dict[str, Any] = {"norm": norm, "n_steps": steps, "n_queries": queries}

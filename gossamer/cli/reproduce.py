@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -39,7 +39,7 @@ def reproduce(
     """
     from ..compiler import write_text
     from ..report.study import study_page
-    from ..reproduce import load_records
+    from ..reproduce import load_records, of_study
     from ..reproduce import reproduce as run
     from ..verbs import needs_torch
     from .check import folder, one_of
@@ -59,7 +59,9 @@ def reproduce(
                 device=device, progress=progress, tell=note,
             )  # fmt: skip
     own = load_records(sorted((target / "records").glob("*.json")))
-    found = [*own, *(r for r in known if _which(r) not in {_which(o) for o in own})]
+    found = of_study(plan, [*own, *known])
+    if len(own) + len(known) > len(found):
+        note(f"{len(own) + len(known) - len(found)} records left out: of another recipe or study, or there twice")
     page = study_page(plan, found)
     if found:
         target.mkdir(parents=True, exist_ok=True)
@@ -68,9 +70,6 @@ def reproduce(
     if as_json:
         print_json({"study": plan.name, "records": found})
         return
-    show(page)
-    note(f"records and tables: {target}")
-
-
-def _which(record: dict[str, Any]) -> tuple[Any, ...]:
-    return record["base"], record["row"], record["seed"]
+    show(page if found else "no records yet")
+    if found:
+        note(f"records and tables: {target}")

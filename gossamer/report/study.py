@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from ..training.studies import Base, Study
 
 Facts = Mapping[str, Any]
-DENSE = "none"
+Of = Callable[[Facts], float]
+DENSE = "dense"
+STAGES = ("dense", "prune", "finetune", "snn")
 PARTS = ("synapses", "multiplies", "neurons")
 
 
@@ -40,53 +42,70 @@ def study_page(study: "Study", records: Sequence[Facts]) -> str:
 
 
 def _about(study: "Study", records: Sequence[Facts]) -> list[str]:
-    m, machines = study.measure, sorted({r["machine"] for r in records})
+    m = study.measure
+    seeds = ", ".join(map(str, sorted({r["seed"] for r in records})))
     return [
-        f"Rows of the study `{study.name}`; seeds {', '.join(map(str, sorted({r['seed'] for r in records})))}; "
-        f"{'; '.join(machines)}. Mean and standard deviation over seeds, where there are several.",
+        f"Rows of the study `{study.name}`; seeds {seeds}; {'; '.join(sorted({_where(r) for r in records}))}. Mean and "
+        "standard deviation over seeds, where there are several.",
         "",
         "* clean: all test images, the compiled network in float32; int8: the same, quantized.",
         f"* PGD: {m.pgd_steps} steps, white box, the surrogate that the network was trained with, uniform start.",
-        f"* ensemble: PGD of {m.ensemble_steps} steps, the best point kept, through each of 19 gradient estimators; a "
-        "sample is robust only if all fail.",
-        f"* + Square: and if Square, which asks for logits alone, {m.queries} times, fails, too.",
+        f"* ensemble: right under that, and under PGD of {m.ensemble_steps} steps, the best point kept, through each "
+        "of 19 gradient estimators.",
+        f"* + Square: and under Square, which asks for logits alone, {m.queries} times.",
+        "* shipped: the 8-bit graph, under the images that PGD makes on the float network.",
         f"* attacks: {m.attacked} test images, spread over the classes; eps: the largest change of a pixel in 0 ... 1.",
         f"* audit: signs of hidden gradients at the first eps, {m.audited} images; passed / runs.",
+        "* simulated: one core, the median of some rounds; other processes may have run beside it.",
     ]
 
 
+def _where(record: Facts) -> str:
+    versions = record["versions"]
+    return f"{record['machine']}, torch {versions['torch']}, Python {versions['python']}"
+
+
 def _data(records: Sequence[Facts]) -> list[str]:
-    data, seconds = records[0]["data"], [r["seconds"]["training"] for r in records]
-    limit = f", {data['limit']:,} training images (a tenth of them chooses epochs)" if "limit" in data else ""
+    """What all rows of a base have in common, and how long they took."""
+    base = next((r for r in records if "dense" in r["recipe"]), records[0])["recipe"]
+    data, seconds = base["data"], [r["seconds"]["training"] for r in records]
+    limit = f"{data['limit']:,}" if "limit" in data else "all"
+    epochs = ", ".join(f"{stage} {base[stage]['epochs']}" for stage in STAGES if "epochs" in base.get(stage, {}))
+    sizes = " ".join(f"{key} {value}" for key, value in base["model"].items() if key != "builder")
+    held = f"{100 * base['validation']['fraction']:g} %"
+    took = f"{numbers.duration(min(seconds))} to {numbers.duration(max(seconds))}"
+    network = f"{base['model']['builder']} {sizes}; T = {records[0]['n_steps']}"
     return [
-        f"Data: {data['name']}{limit}, {records[0]['n_test']:,} test images. Training took "
-        f"{numbers.duration(min(seconds))} to {numbers.duration(max(seconds))} a row, one thread; of rows that share a "
-        "dense network the first has its time, too."
+        f"Data: {data['name']}, {limit} training images, of which {held} choose epochs; {records[0]['n_test']:,} test "
+        f"images. Network: {network}. Epochs: {epochs}; end-to-end rows take as many as all of these. Training took "
+        f"{took} a row with {base['recipe']['threads']} threads; of rows that share an artificial network the first "
+        "has its time, too."
     ]
 
 
 def _accuracies(base: "Base", records: Sequence[Facts]) -> list[str]:
     sizes = [f"{eps:.6g}" for eps in base.eps]
     names = [numbers.fraction_of_255(eps) for eps in base.eps]
-    attacks = [f"{kind} {name}" for name in names for kind in ("PGD", "ensemble", "+ Square")]
+    attacks = [f"{kind} {name}" for name in names for kind in ("PGD", "ensemble", "+ Square", "shipped")]
     head = ["row", "seeds", "clean", "int8", *attacks, "audit"]
     rows = []
     for name, group in _rows(records):
         cells = [_spread([r[kind] for r in group]) for kind in ("clean", "clean_int8")]
         for size in sizes:
-            cells += [_spread([r[kind][size] for r in group]) for kind in ("pgd", "ensemble", "and_square")]
+            cells += [_spread([r[kind][size] for r in group]) for kind in ("pgd", "ensemble", "and_square", "shipped")]
         audits = [r["audit"]["passed"] for r in group if r["audit"]]
         rows.append([name, str(len(group)), *cells, f"{sum(audits)} / {len(audits)}"])
     return _table(head, rows)
 
 
 def _costs(records: Sequence[Facts]) -> list[str]:
-    """Sizes and energies, and by how much they are smaller than the dense network's of the same seed."""
+    """Sizes and energies, and by how much they are smaller than the dense network's of the same seed, compiled like all
+    others, or stored without indices.
+    """
     dense = {r["seed"]: r for r in records if r["row"] == DENSE}
-    head = [
-        "row", "weights", "memory", "times smaller", "spike rate", "synaptic ops", "45 nm, arithmetic", "times less",
-        "45 nm, with memory", "times less", "simulated, ms a sample",
-    ]  # fmt: skip
+    less = ["times less", "than without indices"]
+    head = ["row", "weights", "memory", "times smaller", "than without indices", "spike rate", "synaptic ops"]
+    head += ["45 nm, arithmetic", less[0], "45 nm, with memory", *less, "simulated, ms a sample"]
     rows = []
     for name, group in _rows(records):
         rows.append(
@@ -95,12 +114,14 @@ def _costs(records: Sequence[Facts]) -> list[str]:
                 numbers.count(mean(r["weights"] for r in group)),
                 numbers.size(round(mean(r["memory_bytes"] for r in group))),
                 _factor(group, dense, lambda r: r["memory_bytes"]),
+                _factor(group, dense, lambda r: r["memory_bytes"], lambda r: r["memory_bytes"] - r["index_bytes"]),
                 f"{mean(r['spike_rate'] for r in group):.3f}",
                 numbers.count(mean(r["synaptic_ops"] for r in group)),
                 numbers.energy(mean(r["energy_pj"][ARITHMETIC]["total"] for r in group)),
-                _factor(group, dense, lambda r: r["energy_pj"][ARITHMETIC]["total"]),
+                _factor(group, dense, partial(_spent, ARITHMETIC, "total")),
                 numbers.energy(mean(r["energy_pj"][MEMORY]["total"] for r in group)),
-                _factor(group, dense, lambda r: r["energy_pj"][MEMORY]["total"]),
+                _factor(group, dense, partial(_spent, MEMORY, "total")),
+                _factor(group, dense, partial(_spent, MEMORY, "total"), _spent_without_indices),
                 f"{mean(r['simulation_ms'] for r in group):.3f}",
             ]
         )
@@ -119,7 +140,7 @@ def _rows(records: Sequence[Facts]) -> Iterable[tuple[str, list[Facts]]]:
     """Records of a row, in the order in which rows appear: dense first, then by density and method."""
     names = dict.fromkeys(r["row"] for r in sorted(records, key=lambda r: -r["density"]))
     for name in names:
-        yield ("dense" if name == DENSE else name), [r for r in records if r["row"] == name]
+        yield name, [r for r in records if r["row"] == name]
 
 
 def _spread(shares: Sequence[float]) -> str:
@@ -128,9 +149,15 @@ def _spread(shares: Sequence[float]) -> str:
     return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
 
 
-def _factor(group: Sequence[Facts], dense: Mapping[int, Facts], of: Callable[[Facts], float]) -> str:
-    factors = [of(dense[r["seed"]]) / of(r) for r in group if r["seed"] in dense and of(r)]
+def _factor(group: Sequence[Facts], dense: Mapping[int, Facts], of: Of, of_dense: Of | None = None) -> str:
+    """By how much it is more in the dense network, there perhaps reckoned in another way."""
+    factors = [(of_dense or of)(dense[r["seed"]]) / of(r) for r in group if r["seed"] in dense and of(r)]
     return f"{mean(factors):.3g}" if factors else numbers.NONE
+
+
+def _spent_without_indices(record: Facts) -> float:
+    """By a dense network that is stored without indices, which it does not need."""
+    return _spent(MEMORY, "total", record) - _spent(MEMORY, "indices", record)
 
 
 def _taken_apart(records: Sequence[Facts]) -> list[str]:

@@ -21,6 +21,7 @@ from gossamer.compiler import (
     quantize,
     to_synaptic_graph,
 )
+from gossamer.energy_attacks import energy_attack
 from gossamer.simulator import compare_spikes, run_reference, simulate, why_not_bits
 from gossamer.training import (
     MODELS,
@@ -29,6 +30,7 @@ from gossamer.training import (
     add_biases,
     attach_scores,
     calibrate_thresholds,
+    load_dataset,
     record_spikes,
     reestimate_batch_norm,
     to_spiking,
@@ -373,3 +375,13 @@ def test_a_stream_that_is_read_cannot_be_quantized_and_says_why():
     snn = spiking("wrn16-4", width=1)
     with pytest.raises(CompileError, match=r"GSM-302.*sum3.2"):
         compile_network(replace(snn, output="sum3.2"), weight_bits=8)
+
+
+def test_the_energy_of_a_network_with_joins_is_attacked():
+    network = unsettled(built("wrn16-4", width=4, n_classes=10))
+    names = [p.name for p in network.populations if p.kind == "relu"]
+    spiking = to_spiking(network, dict.fromkeys(names, 0.4), n_steps=3, reset="zero", leak=1.0)
+    digits = load_dataset("digits", "test").limit(4)
+    coloured = replace(digits, x=np.repeat(digits.x, 3, axis=1))
+    found = energy_attack(spiking, coloured, eps=0.1, n_steps=2)
+    assert found.runs["attacked"].total.synaptic_ops > found.runs["clean"].total.synaptic_ops > 0

@@ -14,7 +14,7 @@ def base():
 
 def test_there_is_a_row_for_the_dense_network_and_for_each_method_and_density(base):
     rows = rows_of(base, densities=(0.1, 0.01))
-    assert [row.name for row in rows][:3] == ["digits-none", "digits-hydra-90", "digits-harp-90"]
+    assert [row.name for row in rows][:3] == ["digits-dense", "digits-hydra-90", "digits-harp-90"]
     assert len(rows) == 1 + 2 * len(METHODS)
     assert len({row.recipe.sha256() for row in rows}) == len(rows)
     for row in rows[1:]:

@@ -8,8 +8,8 @@ from ..errors import TrainingError
 from ..recipe import Fit, Hydra, Recipe, Stage, parse_recipe
 
 Method = Literal[
-    "none", "hydra", "harp", "magnitude", "random", "end-to-end", "end-to-end-rigl", "hydra-channels", "hydra-kernels",
-    "hydra-4x1", "hydra-n-of-m", "hydra-rewired",
+    "none", "hydra", "harp", "magnitude", "random", "end-to-end", "end-to-end-rigl", "end-to-end-pgd", "hydra-channels",
+    "hydra-kernels", "hydra-4x1", "hydra-n-of-m", "hydra-rewired",
 ]  # fmt: skip
 METHODS: tuple[Method, ...] = get_args(Method)[1:]
 PATTERNS = {"hydra-channels": "channels", "hydra-kernels": "kernels", "hydra-4x1": "4x1"}
@@ -39,9 +39,11 @@ def rows_of(base: Recipe, *, densities: Sequence[float], methods: Sequence[Metho
                  weights as the base's [snn], with the optimizer and learning rate of [dense], for as many epochs as the
                  base takes in all its stages.
     end-to-end-rigl  the same, but the mask is rewired where gradients are largest (Evci et al. 2020).
+    end-to-end-pgd   as end-to-end, but against the attack of the base's [dense.robust], as the other rows' artificial
+                 stages.
     hydra-channels, hydra-kernels, hydra-4x1  as hydra, but channels, kernels, or blocks of 4 output channels are kept
                  together.
-    hydra-n-of-m    as hydra, but 1 of 1 / density successive weights is kept.
+    hydra-n-of-m    as hydra, but N of M successive weights are kept: 2:4 at a half, 1:M at 1 / M.
     hydra-rewired  as hydra, but the mask is rewired while the spiking network is fine-tuned.
 
     Args:
@@ -83,31 +85,39 @@ def _row(base: Recipe, method: Method, density: float) -> Row:
         if method in PATTERNS:
             tables["prune"]["pattern"] = PATTERNS[method]
         elif method == "hydra-n-of-m":
-            tables["prune"]["pattern"] = f"1:{round(1 / density)}"
+            tables["prune"]["pattern"] = _n_of_m(density)
         elif method == "hydra-rewired":
             tables["snn"]["rewire"] = {}
     elif method in ("magnitude", "random"):
         tables["prune"] = {"method": method, "density": density}
     else:
-        tables = _end_to_end(tables, density, rewires=method == "end-to-end-rigl")
+        tables = _end_to_end(tables, density, method)
     kind = kind_of(method, density)
     name = f"{base.name}-{kind}"
     tables["recipe"]["name"] = name
     return Row(name=name, kind=kind, method=method, density=density, recipe=parse_recipe(tables, where=name))
 
 
+def _n_of_m(density: float) -> str:
+    """ "2:4" for a half, which hardware knows, "1:4", "3:4"; else "1:M"."""
+    quarters = 4 * density
+    return f"{quarters:g}:4" if quarters == round(quarters) else f"1:{round(1 / density)}"
+
+
 def kind_of(method: Method, density: float) -> str:
-    """What a row is called in every base: "none", "hydra-90"."""
-    return method if method == "none" else f"{method}-{100 * (1 - density):g}"
+    """What a row is called in every base: "dense", "hydra-90"."""
+    return "dense" if method == "none" else f"{method}-{100 * (1 - density):g}"
 
 
-def _end_to_end(tables: dict[str, Any], density: float, *, rewires: bool) -> dict[str, Any]:
+def _end_to_end(tables: dict[str, Any], density: float, method: Method) -> dict[str, Any]:
     dense = tables["dense"]
     epochs = sum(tables[stage]["epochs"] for stage in ("dense", "prune", "finetune", "snn"))
     scratch = {key: dense[key] for key in ("optimizer", "lr", "schedule", "momentum", "weight_decay") if key in dense}
     tables["snn"] |= {"epochs": epochs, **scratch}
-    if rewires:
+    if method == "end-to-end-rigl":
         tables["snn"]["rewire"] = {}
+    elif method == "end-to-end-pgd" and "robust" in dense:
+        tables["snn"]["robust"] = dense["robust"]
     tables["convert"]["threshold"] = 1.0
     tables["prune"] = {"method": "random", "density": density, "spread": "erdos-renyi"}
     del tables["dense"], tables["finetune"]

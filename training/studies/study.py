@@ -44,6 +44,13 @@ class Measure(Table):
     queries: Annotated[int, Field(ge=0)] = 500
 
 
+class Extra(Table):
+    """[[extra]]: methods at shares of their own."""
+
+    densities: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False, min_length=1)]
+    methods: Annotated[tuple[Method, ...], Field(strict=False, min_length=1)]
+
+
 class Study(Table):
     """A table: for each base, seed, method and share of weights a network that is trained and measured."""
 
@@ -54,10 +61,14 @@ class Study(Table):
     methods: Annotated[tuple[Method, ...], Field(strict=False, min_length=1)]
     measure: Measure = Measure()
     base: Annotated[tuple[Base, ...], Field(strict=False, min_length=1)]
+    extra: Annotated[tuple[Extra, ...], Field(strict=False)] = ()
 
     def rows(self, base: Base, seed: int) -> list[Row]:
         """The dense network's row, then every method at every share."""
-        return rows_of(base.load(seed), densities=self.densities, methods=self.methods)
+        recipe = base.load(seed)
+        rows = rows_of(recipe, densities=self.densities, methods=self.methods)
+        more = [row for e in self.extra for row in rows_of(recipe, densities=e.densities, methods=e.methods)[1:]]
+        return list({row.kind: row for row in [*rows, *more]}.values())
 
 
 def list_studies() -> tuple[str, ...]:
