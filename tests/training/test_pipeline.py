@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from gossamer.compiler import load_checkpoint, read_container, save_checkpoint
+from gossamer.compiler.checkpoint import CHECKPOINT_VERSION
 from gossamer.training import (
     STAGES,
     TorchNetwork,
@@ -101,7 +102,7 @@ def killer(at):
 
 def digest(path):
     """SHA-256 over a checkpoint's header and arrays; the order of the fields in the file itself is not defined."""
-    return read_container(path, "checkpoint", 1)[2]
+    return read_container(path, "checkpoint", CHECKPOINT_VERSION)[2]
 
 
 def digests(folder):

@@ -6,6 +6,7 @@ import torch
 from lightning_fabric.plugins import MixedPrecision
 
 from gossamer.compiler import load_checkpoint, read_container
+from gossamer.compiler.checkpoint import CHECKPOINT_VERSION
 from gossamer.training import (
     TorchNetwork,
     TrainingError,
@@ -136,7 +137,8 @@ def test_a_mixed_run_that_is_resumed_ends_bit_identical(tmp_path):
         run_recipe(recipe, out_dir=tmp_path / "parts", stages=["dense"], progress=stop, save_every_s=0)
     run_recipe(recipe, out_dir=tmp_path / "parts", stages=["dense"], resume=True)
     whole, parts = (
-        read_container(tmp_path / name / "1-dense.safetensors", "checkpoint", 1)[2] for name in ("whole", "parts")
+        read_container(tmp_path / name / "1-dense.safetensors", "checkpoint", CHECKPOINT_VERSION)[2]
+        for name in ("whole", "parts")
     )
     assert whole == parts
 

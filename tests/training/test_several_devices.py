@@ -9,6 +9,7 @@ import torch
 from dying import DiesAt
 
 from gossamer.compiler import load_checkpoint, read_container
+from gossamer.compiler.checkpoint import CHECKPOINT_VERSION
 from gossamer.training import TorchNetwork, TrainingError, load_dataset, mlp, run_recipe, split_validation
 from gossamer.training import session as session_module
 from gossamer.training.fit import fit
@@ -81,7 +82,9 @@ def test_a_killed_process_ends_the_others_and_the_run_goes_on(runs, tmp_path):
     assert (tmp_path / "training-state.safetensors").exists()
     run_recipe(a_recipe(), out_dir=tmp_path, devices=2, resume=True)
     for name in FILES:
-        whole, resumed = (read_container(folder / name, "checkpoint", 1)[2] for folder in (runs[2][1], tmp_path))
+        whole, resumed = (
+            read_container(folder / name, "checkpoint", CHECKPOINT_VERSION)[2] for folder in (runs[2][1], tmp_path)
+        )
         assert whole == resumed
 
 
