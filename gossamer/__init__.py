@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from .compiler import load_checkpoint, load_graph, save_checkpoint
     from .energy_attacks import energy_attack
     from .hwmodels import EventCounts, GossamerError, list_chips, load_chip
-    from .robustness import attack, audit, ensemble, transfer
+    from .robustness import attack, audit, ensemble, minimal_eps, transfer
     from .simulator import load_activity, simulate
-    from .sweep import sweep
+    from .studies import reproduce
+    from .sweeps import sweep
     from .training.data import load_dataset
     from .verbs import compile, diff, energy, from_nir, to_nir, train
 
@@ -40,6 +41,8 @@ __all__ = [
     "load_chip",
     "load_dataset",
     "load_graph",
+    "minimal_eps",
+    "reproduce",
     "save_checkpoint",
     "simulate",
     "simulate_on_cluster",
@@ -66,10 +69,12 @@ _HOME = {
     "load_chip": "hwmodels",
     "load_dataset": "training.data",
     "load_graph": "compiler",
+    "minimal_eps": "robustness",
+    "reproduce": "studies",
     "save_checkpoint": "compiler",
     "simulate": "simulator",
     "simulate_on_cluster": "cluster",
-    "sweep": "sweep",
+    "sweep": "sweeps",
     "to_nir": "verbs",
     "train": "verbs",
     "transfer": "robustness",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .compiler import Network, SynapticGraph, load_checkpoint, load_graph
 from .files import file_kind
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
         AttackReport,
         AuditReport,
         BlackBox,
+        Bpda,
         Dataset,
         EnsembleReport,
+        MinimalReport,
         Surrogate,
         TorchNetwork,
         TransferReport,
@@ -34,6 +36,7 @@ def attack(
     attack: str = "pgd",
     eps: float = EPS,
     surrogate: "Surrogate | None" = None,
+    bpda: "Bpda | None" = None,
     seed: int = 0,
     device: str = "cpu",
     progress: Report | None = None,
@@ -42,12 +45,13 @@ def attack(
     """Attack every sample once, and say how many are still classified correctly.
 
     Args:
-        network: A float32 network with direct input coding or the path of its checkpoint, which the attack knows all
-            about; or a graph or the path of one, as it ships, which can only be asked: see `transfer` for more.
+        network: A float32 network or the path of its checkpoint, which the attack knows all about; or a graph or the
+            path of one, as it ships, which can only be asked: see `transfer` for more.
         dataset: Images and labels, such as `load_dataset("digits", "test")`.
         attack: One of `gossamer.training.ATTACKS`; on a graph one that needs no gradient: "square".
         eps: Largest change of a pixel in [0, 1]; with norm="l2" of the image.
         surrogate: Derivative of a spike for the attack, instead of the triangle of width 1.
+        bpda: Gradient through the input coding, which rate, phase and latency coding have none of themselves.
         seed: Of the attack's noise.
         device: Where torch computes: "cpu", "cuda", ...; a graph is simulated on the CPU.
         progress: Called with (samples done, samples).
@@ -61,7 +65,7 @@ def attack(
     chosen = _attack_named(attack, options)
     target = _as_model(network, device)
     return evaluate_attack(
-        target, dataset, chosen, seed=seed, surrogate=surrogate, progress=progress, eps=eps, **options
+        target, dataset, chosen, seed=seed, surrogate=surrogate, bpda=bpda, progress=progress, eps=eps, **options
     )
 
 
@@ -106,6 +110,8 @@ def ensemble(
     *,
     attack: str = "pgd",
     eps: float = EPS,
+    extended: bool = False,
+    bpda: "Bpda | None" = None,
     seed: int = 0,
     device: str = "cpu",
     progress: Report | None = None,
@@ -114,10 +120,11 @@ def ensemble(
     """Attack a spiking network once for each of a list of surrogates; a sample is robust if none of them fools it.
 
     Args:
-        network: A float32 spiking network with direct coding, or the path of its checkpoint.
+        network: A float32 spiking network, or the path of its checkpoint.
         dataset: Images and labels.
         attack: One of `gossamer.training.ATTACKS` that follows a gradient.
-        eps, seed, device, progress, **options: As `attack`.
+        extended: True adds the network's own surrogate and the adaptive one.
+        eps, bpda, seed, device, progress, **options: As `attack`.
     Returns: What `gossamer.training.evaluate_ensemble` does: accuracies, and what each surrogate found.
     Raises: GossamerError: As `attack`.
     """
@@ -126,7 +133,50 @@ def ensemble(
 
     chosen = _attack_named(attack, options)
     target = as_network(network, device=device)
-    return evaluate_ensemble(target, dataset, chosen, seed=seed, progress=progress, eps=eps, **options)
+    return evaluate_ensemble(
+        target, dataset, chosen, seed=seed, extended=extended, bpda=bpda, progress=progress, eps=eps, **options
+    )
+
+
+def minimal_eps(
+    network: Network | SynapticGraph | str | Path,
+    dataset: "Dataset",
+    *,
+    attack: str = "pgd",
+    max_eps: float,
+    norm: Literal["linf", "l2"] = "linf",
+    n_bisections: int = 8,
+    surrogate: "Surrogate | None" = None,
+    bpda: "Bpda | None" = None,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Report | None = None,
+    **options: Any,
+) -> "MinimalReport":
+    """How far each sample must be changed: `gossamer.training.minimal_eps`; `robustness_curve` counts from it.
+
+    Args:
+        network: As `attack`.
+        dataset: Images and labels.
+        attack: One of `gossamer.training.ATTACKS`; "fab" and "fab-t" look for small changes themselves, and take
+            n_bisections = 0.
+        max_eps: The largest change that is tried.
+        norm: "linf" or "l2": what a change is measured in.
+        n_bisections: Attacks on each sample after the one at max_eps.
+        surrogate, bpda, seed, device, **options: As `attack`.
+        progress: Called with (attacks on one sample done, all that are needed).
+    Returns: Each sample's distance: an upper bound, 0 where it is wrong as it is, infinite where nothing was found.
+    Raises: GossamerError: As `attack`.
+    """
+    needs_torch("an attack")
+    from . import training
+
+    chosen = _attack_named(attack, options)
+    target = _as_model(network, device)
+    return training.minimal_eps(
+        target, dataset, chosen, max_eps=max_eps, norm=norm, n_bisections=n_bisections, seed=seed, surrogate=surrogate,
+        bpda=bpda, progress=progress, **options,
+    )  # fmt: skip
 
 
 def audit(

@@ -30,6 +30,7 @@ ONLY_IN = {
     "safetensors": {"compiler"},
     "typer": {"gossamer"},
     "rich": {"gossamer"},
+    "tomli_w": {"gossamer"},
     "matplotlib": {"gossamer"},
     "jinja2": {"gossamer"},
 }

@@ -7,7 +7,16 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from .errors import TrainingError
 
@@ -38,9 +47,24 @@ Channels = Annotated[
 
 
 class Table(BaseModel):
-    """A table of a recipe: unknown keys are refused, numbers are not made from text."""
+    """A table of a recipe: keys that are unknown, or do nothing, are refused; numbers are not made from text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def idle(self) -> dict[str, str]:
+        """Fields that do nothing beside the others as they are, and why. Who gives one believes in something else."""
+        return {}
+
+    @model_validator(mode="after")
+    def _gives_nothing_idle(self) -> Self:
+        for name, why in self.idle().items():
+            if name in self.model_fields_set:
+                raise ValueError(f"no {name}, which does nothing {why}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_idle(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if name not in self.idle()}
 
 
 class About(Table):
@@ -67,6 +91,17 @@ class Data(Table):
     limit: Annotated[int, Field(ge=2)] | None = None
     augment: Literal["none", "crop", "crop-flip", "resized-crop-flip"] = "none"
     pad: Annotated[int, Field(ge=0, le=64)] = 0
+
+    def idle(self) -> dict[str, str]:
+        """Only crops that move have room to move in."""
+        moves = self.augment in ("crop", "crop-flip")
+        return {} if moves else {"pad": f"with augment {self.augment!r}"}
+
+    @model_validator(mode="after")
+    def _crops_move(self) -> Self:
+        if self.augment == "crop" and not self.pad:
+            raise ValueError("augment 'crop' needs a pad: by up to so many pixels it moves")
+        return self
 
 
 class Validation(Table):
@@ -131,6 +166,11 @@ class Robust(Table):
     start: Literal["uniform", "normal", "clean"] | None = None
     alpha: Pixel | None = None
 
+    def idle(self) -> dict[str, str]:
+        """What other attacks have."""
+        has = {"pgd": {"steps", "step_size", "start"}, "rfgsm": {"alpha"}, "fgsm": set()}[self.attack]
+        return dict.fromkeys(sorted({"steps", "step_size", "start", "alpha"} - has), f"with attack {self.attack!r}")
+
     @model_validator(mode="after")
     def _fields_fit_each_other(self) -> "Robust":
         if self.alpha is not None and self.alpha > self.eps:
@@ -167,6 +207,10 @@ class Fit(Table):
     weight_decay: NotNegative = 5e-4
     cutout: Annotated[int, Field(ge=0, le=1024)] = 0
     robust: Robust | None = None
+
+    def idle(self) -> dict[str, str]:
+        """What the other optimizer has."""
+        return {"momentum": "with optimizer 'adam'"} if self.optimizer == "adam" else {}
 
 
 class Finetune(Fit):
@@ -247,6 +291,9 @@ class Like(Table):
     checkpoint: Annotated[str, Field(min_length=1)]
 
 
+MEASURING = ("percentile", "scale", "steps")  # fields of [convert] that say how thresholds are measured
+
+
 class Convert(Table):
     """[convert]: thresholds from `batches` batches run for `steps` steps, then T = n_steps.
 
@@ -264,6 +311,10 @@ class Convert(Table):
     leak: Annotated[float, Field(gt=0, le=1)] = 1.0
     biases: bool = False
 
+    def idle(self) -> dict[str, str]:
+        """What thresholds are measured with, where they are given."""
+        return {} if self.threshold is None else dict.fromkeys(MEASURING, "beside threshold: none is measured")
+
 
 class Snn(Finetune):
     """[snn]: training of the spiking network. min_threshold: trained thresholds are kept above it.
@@ -277,6 +328,15 @@ class Snn(Finetune):
     train_thresholds: bool = False
     min_threshold: Positive = 0.03
     low_memory: bool = False
+
+    def idle(self) -> dict[str, str]:
+        """What thresholds that stay, and a surrogate without a width, have no use for."""
+        found = super().idle()
+        if not self.train_thresholds:
+            found["min_threshold"] = "without train_thresholds"
+        if self.surrogate == "straight-through":
+            found["surrogate_width"] = "with surrogate 'straight-through'"
+        return found
 
 
 Prune = Annotated[Hydra | Harp | Magnitude | Random | Like, Field(discriminator="method")]
@@ -307,7 +367,24 @@ class Recipe(Table):
         for stage in (self.finetune, self.snn):
             if stage is not None and stage.rewire is not None and (self.prune is None or pattern != "free"):
                 raise ValueError(f"nothing to rewire: {'no prune' if self.prune is None else f'pattern {pattern!r}'}")
+        idle = sorted(self._idle_for_validation() & self.validation.model_fields_set)
+        if idle:
+            raise ValueError(f"no validation.{idle[0]}, which does nothing where no stage is adversarial")
+        if self.recipe.compile and self.snn is None:
+            raise ValueError("no recipe.compile without snn: it is for spiking neurons")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_idle(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        tables: dict[str, Any] = dump(self)
+        for name in self._idle_for_validation():
+            tables.get("validation", {}).pop(name, None)
+        return tables
+
+    def _idle_for_validation(self) -> set[str]:
+        stages = (self.dense, self.prune, self.finetune, self.snn)
+        attacked = any(isinstance(stage, Fit) and stage.robust is not None for stage in stages)
+        return set() if attacked else {"limit", "attack_steps", "choose_by"}
 
     @property
     def stages(self) -> list[Stage]:
@@ -338,10 +415,11 @@ class Recipe(Table):
 
     def with_seed(self, seed: int) -> "Recipe":
         """The same recipe with another seed."""
-        return parse_recipe({**self.to_dict(), "recipe": {**self.recipe.model_dump(), "seed": seed}}, where=self.name)
+        tables = self.to_dict()
+        return parse_recipe({**tables, "recipe": {**tables["recipe"], "seed": seed}}, where=self.name)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values, without what is not set."""
+        """As JSON values, without what is not set and what does nothing."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def sha256(self) -> str:

@@ -20,21 +20,24 @@ def rehearsal(recipe: Recipe) -> Recipe:
     tables["recipe"] |= {"name": f"{recipe.name[:70]}-rehearsal"}
     tables["recipe"].pop("goal", None)
     tables["data"]["limit"] = N_IMAGES
-    tables["validation"] |= {"fraction": N_HELD / N_IMAGES, "limit": N_HELD, "attack_steps": 2}
+    tables["validation"] |= {"fraction": N_HELD / N_IMAGES}
+    if "attack_steps" in tables["validation"]:
+        tables["validation"] |= {"limit": N_HELD, "attack_steps": 2}
     for stage in recipe.stages:
         settings = getattr(recipe, stage)
         if isinstance(settings, Fit):
             _shorten(tables[stage])
     if recipe.convert is not None:
         convert = tables["convert"]
-        steps = min(recipe.convert.steps, recipe.convert.n_steps)
-        convert |= {"batches": 1, "batch_size": min(convert["batch_size"], BATCH), "steps": steps}
+        convert |= {"batches": 1, "batch_size": min(convert["batch_size"], BATCH)}
+        if "steps" in convert:
+            convert["steps"] = min(convert["steps"], convert["n_steps"])
     return parse_recipe(tables, where=f"the rehearsal of {recipe.name}")
 
 
 def _shorten(table: dict[str, Any]) -> None:
     table |= {"epochs": 1, "batch_size": min(table["batch_size"], BATCH)}
-    if "robust" in table:
-        table["robust"] |= {"steps": min(table["robust"]["steps"], 2)}
+    if "steps" in table.get("robust", {}):
+        table["robust"]["steps"] = min(table["robust"]["steps"], 2)
     if "rewire" in table:
         table["rewire"] |= {"every": 1}

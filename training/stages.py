@@ -156,11 +156,12 @@ def convert(network: Network, settings: Convert, session: Session) -> StageResul
     if snn is not None:
         model.surrogate, robust = _surrogate(snn), snn.robust
     score = validate(model, robust, session)
-    rates = {
-        "activity_before": _activity(TorchNetwork(network).to(session.device), batches[:1]),
-        "activity": _activity(model, batches[:1]),
+    found = {
+        "thresholds": {name: float(f"{threshold:.5g}") for name, threshold in thresholds.items()},
+        "activity_before": _activity(TorchNetwork(network).to(session.device), batches),
+        "activity": _activity(model, batches),
     }
-    log_epoch(session, "convert", 0, rates, score)
+    log_epoch(session, "convert", 0, found, score)
     return StageResult(network=model.to_network(), epoch=0, validation=score)
 
 

@@ -27,10 +27,12 @@ ATTACK_NAMES = (
     "square",
 )  # ATTACKS, known without torch
 USUAL_EPS = {"linf": "8/255", "l2": "128/255"}
+USUAL = ("--attack", "--norm", "--steps", "--step-size", "--eot", "--keep-best")
 TAKEN = {  # by each way to attack, besides --eps, --seed and where the images come from
-    "an attack": ("--attack", "--norm", "--steps", "--step-size", "--queries", "--surrogate"),
-    "--source": ("--attack", "--norm", "--steps", "--step-size", "--queries", "--surrogate", "--source"),
-    "--ensemble": ("--attack", "--norm", "--steps", "--step-size"),
+    "an attack": (*USUAL, "--queries", "--surrogate", "--bpda"),
+    "--source": (*USUAL, "--queries", "--surrogate", "--source"),
+    "--ensemble": (*USUAL, "--bpda", "--extended"),
+    "--minimal": (*USUAL, "--queries", "--surrogate", "--bpda", "--bisections"),
     "--audit": ("--steps", "--queries", "--surrogate", "--source"),
     "--energy": ("--steps", "--step-size", "--surrogate", "--source", "--chip"),
 }
@@ -38,7 +40,10 @@ TAKEN = {  # by each way to attack, besides --eps, --seed and where the images c
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """What every way to attack is told. target: a Network, or a SynapticGraph. common: eps, seed, surrogate."""
+    """What every way to attack is told. target: a Network, or a SynapticGraph. common: eps, seed, device, surrogate;
+    and bpda. options: what the attack takes besides. bisections: of --minimal, None for its own. extended: of
+    --ensemble.
+    """
 
     target: Any
     is_graph: bool
@@ -49,6 +54,8 @@ class Call:
     common: dict[str, Any]
     options: dict[str, Any]
     limit: int | None
+    bisections: int | None
+    extended: bool
     said: dict[str, Any]
 
 
@@ -83,6 +90,15 @@ def attack(
     queries: Annotated[
         int | None, typer.Option("--queries", metavar="N", help="How often square may ask, per image.")
     ] = None,
+    eot: Annotated[
+        int | None, typer.Option("--eot", metavar="N", help="Average gradients over N draws of a random input coding.")
+    ] = None,
+    bpda: Annotated[
+        bool, typer.Option("--bpda", help="Pass gradients straight through rate, phase or latency coding.")
+    ] = False,
+    keep_best: Annotated[
+        bool, typer.Option("--keep-best", help="The best point on the way, not the last. sa-pgd, apgd: always.")
+    ] = False,
     surrogate: Annotated[
         str | None,
         typer.Option(
@@ -95,6 +111,17 @@ def attack(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Attack with one surrogate after the other; all of them must fail.")
     ] = False,
+    extended: Annotated[
+        bool,
+        typer.Option("--extended", help="The ensemble with the network's own surrogate and the adaptive one, too."),
+    ] = False,
+    minimal: Annotated[
+        bool, typer.Option("--minimal", help="Look for the smallest change of each sample, up to eps.")
+    ] = False,
+    bisections: Annotated[
+        int | None,
+        typer.Option("--bisections", metavar="N", help="How finely to look for it. Default: 8; fab and fab-t: 0."),
+    ] = None,
     source: Annotated[
         list[Path] | None,
         typer.Option("--source", metavar="CHECKPOINT", help="Make the images on this network. Repeatable."),
@@ -123,9 +150,10 @@ def attack(
 
     given = {
         "--attack": name, "--norm": norm, "--steps": steps, "--step-size": step_size, "--queries": queries,
-        "--surrogate": surrogate, "--source": source or None, "--chip": chip or None,
+        "--eot": eot, "--bpda": bpda or None, "--keep-best": keep_best or None, "--surrogate": surrogate,
+        "--extended": extended or None, "--bisections": bisections, "--source": source or None, "--chip": chip or None,
     }  # fmt: skip
-    way = _way({"--ensemble": ensemble, "--audit": audit, "--energy": energy}, given)
+    way = _way({"--ensemble": ensemble, "--minimal": minimal, "--audit": audit, "--energy": energy}, given)
     check.one_of(norm or "linf", list(USUAL_EPS), option="--norm")
     chips = check.chips(chip)
     needs_torch("an attack")
@@ -136,10 +164,16 @@ def attack(
     common["device"] = device
     if surrogate is not None:
         common["surrogate"] = _surrogate(surrogate)
-    options: dict[str, Any] = {"norm": norm, "n_steps": steps, "n_queries": queries}
+    if bpda:
+        from ..training import Bpda
+
+        common["bpda"] = Bpda()
+    options: dict[str, Any] = {"norm": norm, "n_steps": steps, "n_queries": queries, "eot": eot}
+    options["keep_best"] = keep_best or None
     if step_size is not None:
         options["step_size"] = fraction(step_size, option="--step-size")
     target, is_graph = _load(network, way, name, source or [])
+    _check_coding(target, bpda=bpda, eot=eot)
     dataset = load_images(data, split=split, data_dir=data_dir, limit=limit)
     check_classes(dataset.n_classes, target[target.output].n_neurons, data=data)
     call = Call(
@@ -152,9 +186,12 @@ def attack(
         common=common,
         options={key: value for key, value in options.items() if value is not None},
         limit=limit,
+        bisections=bisections,
+        extended=extended,
         said={"seed": seed, **({} if surrogate is None else {"surrogate": surrogate}), "data": data, "split": split},
     )
-    {"--audit": _audit, "--energy": _energy}.get(way, _accuracy)(call, way, as_json)
+    ways = {"--minimal": _minimal, "--audit": _audit, "--energy": _energy}
+    ways.get(way, _accuracy)(call, way, as_json)
 
 
 def _accuracy(call: Call, way: str, as_json: bool) -> None:
@@ -170,7 +207,7 @@ def _accuracy(call: Call, way: str, as_json: bool) -> None:
         if way == "--source":
             report = transfer(call.target, call.sources, call.dataset, **how)
         elif way == "--ensemble":
-            report = ensemble(call.target, call.dataset, **how)
+            report = ensemble(call.target, call.dataset, extended=call.extended, **how)
         else:
             report = run(call.target, call.dataset, **how)
     n_samples = call.dataset.n_samples
@@ -190,6 +227,36 @@ def _accuracy(call: Call, way: str, as_json: bool) -> None:
             report, attack=call.name, network=call.target.name, n_samples=n_samples, said=call.said, **parts
         )
     )
+
+
+def _minimal(call: Call, way: str, as_json: bool) -> None:
+    """Each sample's smallest change: the curve of accuracies that it gives."""
+    from ..report.robustness import curve, minimal_lines
+    from ..robustness import minimal_eps
+    from .progress import compiling, counting
+
+    common = dict(call.common)
+    how: dict[str, Any] = {"attack": call.name, "max_eps": common.pop("eps"), **common, **call.options}
+    how["n_bisections"] = call.bisections
+    if call.bisections is None:
+        how["n_bisections"] = 0 if call.name.startswith("fab") else 8
+    with compiling(), counting("attacking") as progress:
+        report = minimal_eps(call.target, call.dataset, progress=progress, **how)
+    if as_json:
+        found = {
+            "norm": report.norm, "max_eps": report.max_eps, **report.options, **call.said,
+            "n_bisections": how["n_bisections"], "n_samples": call.dataset.n_samples,
+            "clean_accuracy": report.clean_accuracy, "median": _finite(report.median),
+            "curve": curve(report), "distances": [_finite(d) for d in report.distances],
+        }  # fmt: skip
+        print_json({"attack": call.name, **found})
+        return
+    show(*minimal_lines(report, attack=call.name, network=call.target.name, said=call.said))
+
+
+def _finite(distance: float) -> float | None:
+    """JSON has no infinity: None where nothing was found."""
+    return distance if distance < float("inf") else None
 
 
 def _audit(call: Call, way: str, as_json: bool) -> None:
@@ -277,13 +344,29 @@ def _load(path: Path, way: str, name: str | None, sources: list[Path]) -> "tuple
         remedy = "name the checkpoint that it was compiled from: it is the one with a gradient"
     elif way == "--energy" and len(sources) != 1:
         remedy = "name the one checkpoint that it was compiled from with --source"
-    elif way == "an attack" and name is None:
+    elif way in ("an attack", "--minimal") and name is None:
         remedy = "--attack square asks it; --source CHECKPOINT makes the images on the network it was compiled from"
     if remedy is not None:
         raise GossamerError(
             "GSM-702", "a compiled graph lets no gradient through", where=str(path), found=way, remedy=remedy
         )
     return load_graph(path), True
+
+
+def _check_coding(target: "Network | SynapticGraph", *, bpda: bool, eot: int | None) -> None:
+    """Refuse --bpda where gradients pass the input coding as it is, and --eot where nothing is drawn.
+
+    Raises: GossamerError: GSM-702.
+    """
+    from ..hwmodels import GossamerError
+
+    kind = target.coding.kind
+    for option, wanted, has_use in (("--bpda", bpda, ("rate", "phase", "latency")), ("--eot", eot, ("rate",))):
+        if wanted and kind not in has_use:
+            raise GossamerError(
+                "GSM-702", "this option says nothing here", where=target.name, found=f"{option}, and {kind} coding",
+                expected=f"a network with {' or '.join(has_use)} coding",
+            )  # fmt: skip
 
 
 def _surrogate(text: str) -> "Surrogate":

@@ -2,17 +2,23 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .options import AsJson, RecipeData
 from .output import note, print_json, show
 
+if TYPE_CHECKING:
+    from ..training.studies import Study
+
 
 def reproduce(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="robust-sparse, structure, or a TOML file.")],
-    scale: Annotated[str, typer.Option("--scale", metavar="small|full", help="For two cores, or for GPUs.")] = "small",
+    scale: Annotated[
+        str | None,
+        typer.Option("--scale", metavar="small|full", help="For two cores, or for GPUs. Default: small."),
+    ] = None,
     base: Annotated[
         list[str] | None, typer.Option("--base", metavar="RECIPE", help="Only rows made of this recipe. Repeatable.")
     ] = None,
@@ -25,6 +31,9 @@ def reproduce(
         typer.Option("--records", metavar="FILE", help="Records of other runs: kept, not made again. Repeatable."),
     ] = None,
     table: Annotated[bool, typer.Option("--table", help="Train nothing: tabulate the records.")] = False,
+    recipes: Annotated[
+        bool, typer.Option("--recipes", help="Train nothing: write every row's recipe, for gossamer train.")
+    ] = False,
     data_dir: RecipeData = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where all goes. Default: runs/STUDY-SCALE.")
@@ -35,22 +44,27 @@ def reproduce(
     """Train and measure every row of a study, and write its tables.
 
     What is done is kept: the same command goes on where it was interrupted. Each row is a recipe of its own; its
-    checkpoints are in DIR/runs, its record in DIR/records, the tables in DIR/table.md.
+    checkpoints are in DIR/runs, its record in DIR/records, the tables in DIR/table.md; with --recipes its recipe is in
+    DIR/recipes.
     """
     from ..compiler import write_text
     from ..report.study import study_page
-    from ..reproduce import load_records, of_study
-    from ..reproduce import reproduce as run
+    from ..studies import load_records, of_study, write_recipes
+    from ..studies import reproduce as run
     from ..verbs import needs_torch
-    from .check import folder, one_of
+    from .check import folder
     from .progress import training
 
     needs_torch("training")
-    from ..training.studies import load_study
-
-    one_of(scale, ("small", "full"), option="--scale")
-    plan = load_study(study if study.endswith(".toml") else f"{study}-{scale}")
+    plan = _study(study, scale)
     target = folder(Path("runs", plan.name) if out is None else out)
+    if recipes:
+        paths = write_recipes(plan, target / "recipes", bases=base or (), rows=row or (), seeds=seed or ())
+        if as_json:
+            print_json({"study": plan.name, "recipes": [str(path) for path in paths]})
+        else:
+            show(*(str(path) for path in paths))
+        return
     known = load_records(records or ())
     if not table:
         with training() as progress:
@@ -73,3 +87,22 @@ def reproduce(
     show(page if found else "no records yet")
     if found:
         note(f"records and tables: {target}")
+
+
+def _study(name: str, scale: str | None) -> "Study":
+    """A bundled study at a scale, or a file's, which has its own.
+
+    Raises: GossamerError: GSM-702 for a scale that is none, or beside a file; GSM-604 for the study.
+    """
+    from ..hwmodels import GossamerError
+    from ..training.studies import load_study
+    from .check import one_of
+
+    one_of(scale or "small", ("small", "full"), option="--scale")
+    if not name.endswith(".toml"):
+        return load_study(f"{name}-{scale or 'small'}")
+    if scale is not None:
+        raise GossamerError(
+            "GSM-702", "this option says nothing here", where=name, found="--scale", expected="a bundled study"
+        )
+    return load_study(name)

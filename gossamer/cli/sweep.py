@@ -9,7 +9,7 @@ from .options import AsJson, Chips, Cluster, Data, DataDir, Limit, Split
 from .output import print_json, show
 
 if TYPE_CHECKING:
-    from ..sweep import Point
+    from ..sweeps import Point
 
 
 def sweep(
@@ -32,7 +32,7 @@ def sweep(
     """Compile, simulate and price every combination of networks, weight bits, steps and chips."""
     from ..files import load_network
     from ..samples import check_classes, load_samples
-    from ..sweep import sweep as run
+    from ..sweeps import sweep as run
     from . import check
     from .progress import compiling, counting
 

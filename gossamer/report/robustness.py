@@ -11,7 +11,9 @@ from .text import clean
 
 if TYPE_CHECKING:
     from ..energy_attacks import EnergyAttack
-    from ..training import AuditReport
+    from ..training import AuditReport, MinimalReport
+
+CURVE = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)  # shares of the largest change that was tried
 
 
 def accuracy_lines(
@@ -43,6 +45,25 @@ def accuracy_lines(
     return lines
 
 
+def curve(report: "MinimalReport") -> list[list[float]]:
+    """Pairs [eps, accuracy]: at 0, and at eighths of the largest change that was tried."""
+    from ..training import robustness_curve
+
+    sizes = [0.0, *(share * report.max_eps for share in CURVE)]
+    return [list(pair) for pair in zip(sizes, robustness_curve(report, sizes), strict=True)]
+
+
+def minimal_lines(report: "MinimalReport", *, attack: str, network: str, said: Mapping[str, Any]) -> list[str]:
+    """How far samples are from being misclassified, as the attack found it."""
+    lines = [_heading(network, len(report.distances), said)]
+    median = numbers.fraction_of_255(report.median) if report.median < float("inf") else numbers.NONE
+    lines.append(f"  median distance {median} ({report.norm}); right at each eps:")
+    lines += [f"    {numbers.fraction_of_255(eps):<12} {numbers.percent(share):>9}" for eps, share in curve(report)]
+    options = {name: value for name, value in report.options.items() if value is not None and name != "norm"}
+    lines.append(f"  smallest changes that {attack} found: {_options({**options, **_settings(said)})}")
+    return lines
+
+
 def audit_lines(report: "AuditReport", *, network: str, said: Mapping[str, Any]) -> list[str]:
     """One line for each check, and the verdict."""
     lines = [_heading(network, report.n_samples, said)]
@@ -52,7 +73,8 @@ def audit_lines(report: "AuditReport", *, network: str, said: Mapping[str, Any])
     lines += [f"  {'ok' if f.passed else 'FAIL':<5}{f.check:<14} {clean(f.text)}" for f in report.findings]
     lines += [f"  {'-':<5}{check:<14} not checked: {why}" for check, why in report.not_checked.items()]
     if report.passed:
-        return [*lines, "no sign of hidden gradients"]
+        missing = f"; {len(report.not_checked)} of the checks could not be made" if report.not_checked else ""
+        return [*lines, f"no sign of hidden gradients{missing}"]
     return [*lines, "signs of hidden gradients: accuracy under gradient attacks is no measure of this robustness"]
 
 

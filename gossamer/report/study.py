@@ -68,12 +68,12 @@ def _where(record: Facts) -> str:
 def _data(records: Sequence[Facts]) -> list[str]:
     """What all rows of a base have in common, and how long they took."""
     base = next((r for r in records if "dense" in r["recipe"]), records[0])["recipe"]
-    data, seconds = base["data"], [r["seconds"]["training"] for r in records]
+    data, seconds = base["data"], [s for r in records if (s := r["seconds"]["training"]) is not None]
     limit = f"{data['limit']:,}" if "limit" in data else "all"
     epochs = ", ".join(f"{stage} {base[stage]['epochs']}" for stage in STAGES if "epochs" in base.get(stage, {}))
     sizes = " ".join(f"{key} {value}" for key, value in base["model"].items() if key != "builder")
     held = f"{100 * base['validation']['fraction']:g} %"
-    took = f"{numbers.duration(min(seconds))} to {numbers.duration(max(seconds))}"
+    took = f"{numbers.duration(min(seconds))} to {numbers.duration(max(seconds))}" if seconds else "an unknown time"
     network = f"{base['model']['builder']} {sizes}; T = {records[0]['n_steps']}"
     return [
         f"Data: {data['name']}, {limit} training images, of which {held} choose epochs; {records[0]['n_test']:,} test "

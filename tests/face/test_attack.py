@@ -10,8 +10,8 @@ from blind_search import blind_search
 
 import gossamer as api
 from gossamer.cli.attack import ATTACK_NAMES
-from gossamer.compiler import Dense
-from gossamer.training import ATTACKS, Surrogate
+from gossamer.compiler import Dense, InputCoding
+from gossamer.training import ATTACKS, Bpda, Surrogate, robustness_curve
 
 DIGITS = ("--data", "digits", "--limit", 60)
 SMALL = ("--eps", "16/255", "--steps", 3)
@@ -68,6 +68,53 @@ def test_what_fools_the_checkpoint_is_shown_to_the_graph(gossamer, tiny_spiking,
     assert "(there:" in text
 
 
+def test_smallest_changes_are_a_curve(gossamer, spiking, digits):
+    command = ("attack", spiking, *DIGITS, "--minimal", "--eps", "64/255", "--steps", 3, "--bisections", 3)
+    answer = gossamer(*command, "--json")
+    assert answer.status == 0, answer.err
+    report = api.minimal_eps(spiking, digits, max_eps=64 / 255, n_steps=3, n_bisections=3)
+    found = answer.json
+    assert [float("inf") if d is None else d for d in found["distances"]] == list(report.distances)
+    assert found["curve"][0] == [0.0, report.clean_accuracy]
+    assert [eps for eps, _ in found["curve"]] == pytest.approx([i * 64 / 255 / 8 for i in range(9)])
+    shares = [share for _, share in found["curve"]]
+    assert shares == sorted(shares, reverse=True)
+    assert shares == list(robustness_curve(report, [eps for eps, _ in found["curve"]]))
+    assert shares[-1] < shares[0]
+    text = gossamer(*command).out
+    assert "median distance" in text
+    assert "64/255" in text
+
+
+def test_an_extended_ensemble_has_two_more(gossamer, spiking):
+    plain, extended = (
+        gossamer("attack", spiking, *DIGITS, *SMALL, "--ensemble", *more, "--json").json
+        for more in ((), ("--extended", "--keep-best"))
+    )
+    assert set(extended["estimators"]) - set(plain["estimators"]) == {"adaptive"}  # its own is the triangle of width 1
+    assert extended["keep_best"]
+    assert not plain["keep_best"]
+
+
+def test_a_coding_without_a_gradient_is_passed_straight_through(gossamer, spiking, tmp_path, digits):
+    network = api.load_checkpoint(spiking)
+    path = tmp_path / "rate.safetensors"
+    api.save_checkpoint(replace(network, coding=InputCoding(kind="rate")), path)
+    plain = gossamer("attack", path, *DIGITS, *SMALL)
+    assert (plain.status, "GSM-608" in plain.err) == (2, True)
+    answer = gossamer("attack", path, *DIGITS, *SMALL, "--bpda", "--eot", 2, "--json")
+    assert answer.status == 0, answer.err
+    report = api.attack(path, digits, eps=16 / 255, n_steps=3, eot=2, bpda=Bpda())
+    assert answer.json["adversarial_accuracy"] == report.adversarial_accuracy < report.clean_accuracy
+    assert answer.json["eot"] == 2
+
+
+@pytest.mark.parametrize("option", [("--bpda",), ("--eot", 2)])
+def test_options_for_codings_are_refused_where_gradients_pass(gossamer, spiking, option):
+    answer = gossamer("attack", spiking, *DIGITS, *SMALL, *option)
+    assert (answer.status, "GSM-702" in answer.err, "direct coding" in answer.err) == (2, True, True)
+
+
 @pytest.mark.usefixtures("square")
 def test_a_graph_is_asked_by_square(gossamer, graph, digits):
     found = gossamer("attack", graph, *DIGITS, "--attack", "square", "--queries", 15, "--eps", "40/255", "--json").json
@@ -119,7 +166,8 @@ def test_an_ensemble_says_what_each_surrogate_still_found(gossamer, spiking, mon
     found = gossamer(*command, "--json").json
     assert found["estimators"]["arctan 2"] == {"n_attacked": 25, "n_fooled": 10}
     assert (found["clean_accuracy"], found["adversarial_accuracy"]) == (0.75, 0.25)
-    assert calls == [(60, ATTACKS["pgd"], 4, {"eps": 16 / 255, "n_steps": 3})]
+    options = {"eps": 16 / 255, "n_steps": 3, "extended": False, "bpda": None}
+    assert calls == [(60, ATTACKS["pgd"], 4, options)]
     text = gossamer(*command).out
     assert "20 fooled of 45" in text
     assert "25.00 %" in text

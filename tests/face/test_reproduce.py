@@ -12,7 +12,7 @@ from gossamer.cli.app import app
 from gossamer.compiler import load_checkpoint
 from gossamer.hwmodels import GossamerError
 from gossamer.report.study import study_page
-from gossamer.reproduce import load_records, of_study, reproduce
+from gossamer.studies import load_records, of_study, reproduce, write_recipes
 from gossamer.training import load_recipe, run_recipe
 from gossamer.training.studies import list_studies, load_study
 
@@ -201,6 +201,54 @@ def test_what_a_study_does_not_have_is_refused(study, tmp_path, options, found):
     with pytest.raises(GossamerError, match=rf"GSM-604.*no such.*{found}"):
         reproduce(study, out=tmp_path, **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_row_that_was_resumed_has_no_training_time(study, done, tmp_path):
+    out, records = tmp_path / "copy", done[1]
+    shutil.copytree(done[0], out)
+    (out / "records" / "tiny-hydra-50-seed0.json").unlink()
+    (again,) = reproduce(study, out=out, rows=["hydra-50"], seeds=[0])
+    (first,) = [r for r in records if (r["row"], r["seed"]) == ("hydra-50", 0)]
+    assert again["seconds"]["training"] is None
+    assert first["seconds"]["training"] > 0
+    timed = ("seconds", "simulation_ms")
+    assert {k: v for k, v in again.items() if k not in timed} == {k: v for k, v in first.items() if k not in timed}
+    assert "Training took an unknown time" in study_page(load_study(study), [again])
+
+
+def test_a_row_is_a_recipe_that_train_takes(study, tmp_path):
+    result = CliRunner().invoke(
+        app, ["reproduce", str(study), "--recipes", "--row", "hydra-50", "--out", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    paths = sorted((tmp_path / "recipes").iterdir())
+    assert [path.name for path in paths] == ["tiny-hydra-50-seed0.toml", "tiny-hydra-50-seed1.toml"]
+    plan = load_study(study)
+    for seed, path in enumerate(paths):
+        (row,) = [r for r in plan.rows(plan.base[0], seed) if r.kind == "hydra-50"]
+        assert load_recipe(path).sha256() == row.recipe.sha256()
+    assert not (tmp_path / "records").exists()
+
+
+def test_rows_of_bundled_studies_are_recipes_when_written(tmp_path):
+    for name in list_studies():
+        study = load_study(name)
+        for path in write_recipes(study, tmp_path / name, seeds=[0]):
+            assert load_recipe(path).to_dict() == load_recipe(path).with_seed(0).to_dict()
+        assert len(list((tmp_path / name).iterdir())) == sum(len(study.rows(base, 0)) for base in study.base)
+
+
+def test_a_recipe_is_looked_for_beside_its_study(study, tmp_path, monkeypatch):
+    (tmp_path / "recipes").mkdir()
+    shutil.copy(study.parent / "tiny.toml", tmp_path / "recipes" / "tiny.toml")
+    (tmp_path / "two.toml").write_text(STUDY.format(recipe="recipes/tiny.toml"))
+    monkeypatch.chdir(tmp_path / "recipes")
+    assert load_study("../two.toml").base[0].name == "tiny"
+
+
+def test_a_file_has_no_scale(study):
+    result = CliRunner().invoke(app, ["reproduce", str(study), "--scale", "full"])
+    assert "GSM-702" in str(result.exception)
 
 
 def test_bundled_studies_are_whole():

@@ -380,6 +380,7 @@ def test_a_natural_recipe_prunes_by_magnitude_and_ends_under_its_own_name(recipe
     content = recipe.to_dict()
     for stage in ("dense", "finetune", "snn"):
         del content[stage]["robust"]
+    del content["validation"]["limit"], content["validation"]["attack_steps"], content["validation"]["choose_by"]
     content["prune"] = {"method": "magnitude", "density": 0.2}
     result = run_recipe(parse_recipe(content, where="natural"), out_dir=tmp_path)
     assert result.final.name == "5-snn.safetensors"

@@ -87,7 +87,7 @@ def test_residual_networks_take_a_width(tmp_path):
 
 
 def test_pixels_may_be_written_as_fractions(tmp_path):
-    recipe = load(tmp_path, SMALLEST + '[snn.robust]\nbeta = 2\neps = "8/255"\nalpha = "1/255"\n')
+    recipe = load(tmp_path, SMALLEST + '[snn.robust]\nattack = "rfgsm"\nbeta = 2\neps = "8/255"\nalpha = "1/255"\n')
     assert recipe.snn.robust.eps == 8 / 255
     assert recipe.snn.robust.beta == 2.0
 
@@ -130,6 +130,43 @@ def test_a_mistake_is_named_with_its_field(tmp_path, old, new, field, found, exp
     assert error.where == f"{tmp_path / 'mine.toml'}: {field}"
     assert found in error.found
     assert expected in error.expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("epochs = 2\n[prune]", "epochs = 2\noptimizer = 'adam'\nmomentum = 0.5\n[prune]", "no momentum"),
+        ('"digits"', '"digits"\naugment = "none"\npad = 1', "no pad"),
+        ('"digits"', '"digits"\naugment = "resized-crop-flip"\npad = 1', "no pad"),
+        ('"digits"', '"digits"\naugment = "crop"', "needs a pad"),
+        ("[prune]", "[dense.robust]\neps = 0.1\nbeta = 1.0\nalpha = 0.1\n[prune]", "no alpha"),
+        ("[prune]", '[dense.robust]\neps = 0.1\nbeta = 1.0\nattack = "rfgsm"\nsteps = 3\n[prune]', "no steps"),
+        ("[prune]", '[dense.robust]\neps = 0.1\nbeta = 1\nattack = "rfgsm"\nstart = "normal"\n[prune]', "no start"),
+        ("[convert]", "[convert]\nthreshold = 1.0\nscale = 0.5", "no scale"),
+        ("[snn]", "[snn]\nmin_threshold = 0.1", "no min_threshold"),
+        ("[snn]", '[snn]\nsurrogate = "straight-through"\nsurrogate_width = 2.0', "no surrogate_width"),
+        ("[data]", "[validation]\nattack_steps = 5\n[data]", "no validation.attack_steps"),
+        ("[snn]\nepochs = 2\n", "", None),
+    ],
+)  # fmt: skip
+def test_a_field_that_would_do_nothing_is_refused(tmp_path, old, new, expected):
+    text = SMALLEST.replace(old, new, 1)
+    assert text != SMALLEST
+    if expected is None:  # the last case takes the spiking stage away, which compiling is for
+        text = text.replace("[data]", "compile = true\n[data]", 1)
+        expected = "no recipe.compile"
+    with pytest.raises(TrainingError) as caught:
+        load(tmp_path, text)
+    assert caught.value.code == "GSM-604"
+    assert expected in caught.value.expected
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_what_a_recipe_says_of_itself_is_the_same_recipe(name):
+    recipe = load_recipe(name)
+    again = parse_recipe(recipe.to_dict(), where="dump")
+    assert again.sha256() == recipe.sha256()
+    assert again.to_dict() == recipe.to_dict()
 
 
 def test_an_unknown_key_is_named_before_all_other_mistakes(tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ..errors import TrainingError
-from ..recipe import Fit, Hydra, Recipe, Stage, parse_recipe
+from ..recipe import MEASURING, Fit, Hydra, Model, Recipe, Stage, parse_recipe
 
 Method = Literal[
     "none", "hydra", "harp", "magnitude", "random", "end-to-end", "end-to-end-rigl", "end-to-end-pgd", "hydra-channels",
@@ -66,11 +66,8 @@ def rows_of(base: Recipe, *, densities: Sequence[float], methods: Sequence[Metho
 
 def only(recipe: Recipe, stages: Sequence[Stage], *, start: str | None = None) -> Recipe:
     """The recipe with these stages alone, and with another network to begin with: to share what rows have in common."""
-    tables = recipe.to_dict()
-    kept = {name: table for name, table in tables.items() if name not in recipe.stages or name in stages}
-    if start is not None:
-        kept["model"] = {"checkpoint": start}
-    return parse_recipe(kept, where=recipe.name)
+    changes: dict[str, Any] = {stage: None for stage in recipe.stages if stage not in stages}
+    return recipe.model_copy(update=changes | ({} if start is None else {"model": Model(checkpoint=start)}))
 
 
 def _row(base: Recipe, method: Method, density: float) -> Row:
@@ -112,12 +109,14 @@ def kind_of(method: Method, density: float) -> str:
 def _end_to_end(tables: dict[str, Any], density: float, method: Method) -> dict[str, Any]:
     dense = tables["dense"]
     epochs = sum(tables[stage]["epochs"] for stage in ("dense", "prune", "finetune", "snn"))
-    scratch = {key: dense[key] for key in ("optimizer", "lr", "schedule", "momentum", "weight_decay") if key in dense}
-    tables["snn"] |= {"epochs": epochs, **scratch}
+    taken = ("optimizer", "lr", "schedule", "momentum", "weight_decay")
+    own = {key: value for key, value in tables["snn"].items() if key not in taken}
+    tables["snn"] = own | {"epochs": epochs} | {key: dense[key] for key in taken if key in dense}
     if method == "end-to-end-rigl":
         tables["snn"]["rewire"] = {}
     elif method == "end-to-end-pgd" and "robust" in dense:
         tables["snn"]["robust"] = dense["robust"]
+    tables["convert"] = {key: value for key, value in tables["convert"].items() if key not in MEASURING}
     tables["convert"]["threshold"] = 1.0
     tables["prune"] = {"method": "random", "density": density, "spread": "erdos-renyi"}
     del tables["dense"], tables["finetune"]

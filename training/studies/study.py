@@ -2,19 +2,21 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from ..errors import TrainingError
-from ..recipe import Pixel, Recipe, Table, load_recipe
+from ..recipe import Pixel, Recipe, Table, list_recipes, load_recipe
 from .rows import Method, Row, rows_of
 
 FOLDER = Path(__file__).parent
 
 
 class Base(Table):
-    """[[base]]: a recipe that rows are made of, by name or path. eps: sizes of attacks; the audit's is the first."""
+    """[[base]]: a recipe that rows are made of, by name or by its path, seen from the study's file. eps: sizes of
+    attacks; the audit's is the first.
+    """
 
     recipe: Annotated[str, Field(min_length=1)]
     eps: Annotated[tuple[Pixel, ...], Field(strict=False, min_length=1)]
@@ -42,6 +44,10 @@ class Measure(Table):
     audited: Annotated[int, Field(ge=0)] = 100
     audit_steps: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=3)] = (10, 20, 40)
     queries: Annotated[int, Field(ge=0)] = 500
+
+    def idle(self) -> dict[str, str]:
+        """Without an audit."""
+        return {} if self.audited else {"audit_steps": "with audited 0"}
 
 
 class Extra(Table):
@@ -76,6 +82,14 @@ def list_studies() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
+def _beside(path: Path, tables: dict[str, Any]) -> dict[str, Any]:
+    """The study's tables, with paths of recipes that are seen from its folder made to be seen from here."""
+    for base in tables.get("base", []):
+        if isinstance(base, dict) and isinstance(recipe := base.get("recipe"), str) and recipe not in list_recipes():
+            base["recipe"] = str(path.parent / recipe)
+    return tables
+
+
 def load_study(name_or_path: str | Path) -> Study:
     """Read a study: a bundled one by its name, any other by its path.
 
@@ -84,7 +98,7 @@ def load_study(name_or_path: str | Path) -> Study:
     name = str(name_or_path)
     path = FOLDER / f"{name}.toml" if name in list_studies() else Path(name_or_path)
     try:
-        return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Study.model_validate(_beside(path, tomllib.loads(path.read_text(encoding="utf-8"))))
     except OSError:
         raise TrainingError(
             "GSM-604", "no such study", found=name, expected=f"{', '.join(list_studies())}, or the path of a TOML file"

@@ -84,6 +84,35 @@ def reproduce(
     return [_record(where, base, seed, row) for base, seed, row in _chosen(plan, set(bases), set(rows), set(seeds))]
 
 
+def write_recipes(
+    study: "Study",
+    folder: str | Path,
+    *,
+    bases: Iterable[str] = (),
+    rows: Iterable[str] = (),
+    seeds: Iterable[int] = (),
+) -> list[Path]:
+    """Every row's whole recipe, as `train` takes it: what the row would be without what rows share.
+
+    Args:
+        study: Whose rows.
+        folder: Files are called NAME-seedN.toml there; it is made if missing.
+        bases, rows, seeds: Only these; all if empty.
+    Returns: The files.
+    Raises: GossamerError: GSM-604 for what the study does not have.
+    """
+    needs_torch("training")
+    import tomli_w
+
+    paths = []
+    for _, seed, row in _chosen(study, set(bases), set(rows), set(seeds)):
+        path = Path(folder, f"{row.name}-seed{seed}.toml")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, tomli_w.dumps(row.recipe.to_dict()))
+        paths.append(path)
+    return paths
+
+
 def load_records(paths: Iterable[str | Path]) -> list[Facts]:
     """Records from files: JSON objects, or one to a line.
 
@@ -136,8 +165,10 @@ def _record(plan: Plan, base: "Base", seed: int, row: "Row") -> Facts:
     for record in [*(load_records([path]) if path.exists() else []), *plan.known]:
         if record["depends"] == depends and {key: record[key] for key in made_of} == made_of:
             return record
+    folder = plan.out / "runs" / f"{base.name}-seed{seed}"
+    is_whole = not (folder / row.kind).exists()  # else an earlier process has spent time on it, nobody knows how much
     started = time.monotonic()
-    trained, sources = _trained(plan, base, row, plan.out / "runs" / f"{base.name}-seed{seed}")
+    trained, sources = _trained(plan, base, row, folder)
     trained_s = time.monotonic() - started
     plan.tell(f"measuring {row.name}, seed {seed}")
     recipe = row.recipe
@@ -157,7 +188,10 @@ def _record(plan: Plan, base: "Base", seed: int, row: "Row") -> Facts:
         "depends": depends,
         **made_of,
         "machine": _machine(plan.device),
-        "seconds": {"training": round(trained_s, 1), "measuring": round(time.monotonic() - started - trained_s, 1)},
+        "seconds": {
+            "training": round(trained_s, 1) if is_whole else None,
+            "measuring": round(time.monotonic() - started - trained_s, 1),
+        },
         **facts,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
