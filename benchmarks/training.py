@@ -21,7 +21,7 @@ from c_twins import machine
 from training_worker import N_STEPS, NETWORKS, RUNNERS, THREADS
 
 WORKER = Path(__file__).with_name("training_worker.py")
-CASES = [("conv6", 32), ("conv6", 8), ("dense3", 128)]
+CASES = [("conv6", 32), ("conv6", 8), ("dense3", 128), ("resnet20", 16)]
 
 
 class Worker:
@@ -90,7 +90,7 @@ def main() -> None:
     arguments = parser.parse_args()
     packages = [f"{name} {version(name)}" for name in ("torch", "spikingjelly", "snntorch") if find_spec(name)]
     lines = [f"{machine(THREADS, *packages)} T = {N_STEPS}, medians of {arguments.rounds} rounds.", ""]
-    lines += [f"`{name}`: {text}." for name, (text, *_) in NETWORKS.items()]
+    lines += [f"`{name}`: {text}." for name, text in NETWORKS.items()]
     lines += ["", "| network | | ms per sample | samples per second | times the fastest rival | MB of a step |"]
     lines += ["|---|---|---|---|---|---|"]
     for network, batch in CASES:

@@ -6,30 +6,38 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gossamer.compiler import BatchNorm, Conv2d, Dense, Network
-from gossamer.training import TorchNetwork, convnet, to_spiking
+from gossamer.compiler import AveragePool2d, BatchNorm, Connection, Conv2d, Dense, Network, Scale
+from gossamer.training import TorchNetwork, convnet, resnet20, to_spiking
 from gossamer.training.freed_memory import kept_memory, returned_memory
 
-N_STEPS, THREADS, THRESHOLD, N_CLASSES = 8, 2, 1.0, 10
+N_STEPS, THREADS, N_CLASSES = 8, 2, 10
 NETWORKS = {
-    "conv6": ("six 3x3 convolutions, 32, 32, 64, 64, 128, 128 channels, on 3x32x32, 2x2 pooling after every second",
-              (3, 32, 32), [32, 32, "A", 64, 64, "A", 128, 128, "A"], []),
-    "dense3": ("dense layers of 1024, 1024 and 512 neurons on 784 pixels", (1, 28, 28), [], [1024, 1024, 512]),
-}  # fmt: skip
+    "conv6": "six 3x3 convolutions, 32, 32, 64, 64, 128, 128 channels, on 3x32x32, 2x2 pooling after every second",
+    "dense3": "dense layers of 1024, 1024 and 512 neurons on 784 pixels",
+    "resnet20": "ResNet-20 with 16, 32 and 64 channels on 3x32x32, activation after the weighted sum",
+}
 
 
 def network_of(name: str) -> Network:
     """With batch norm after every layer; spiking, reset to zero; the input is not normalised."""
-    _, shape, channels, hidden = NETWORKS[name]
-    n = shape[0]
-    ann = convnet(shape, N_CLASSES, seed=0, mean=[0.0] * n, std=[1.0] * n, channels=channels, hidden=hidden)
-    return to_spiking(ann, {p.name: THRESHOLD for p in ann.populations if p.kind == "relu"}, n_steps=N_STEPS)
+    shape = (1, 28, 28) if name == "dense3" else (3, 32, 32)
+    options: dict[str, Any] = {"seed": 0, "mean": [0.0] * shape[0], "std": [1.0] * shape[0]}
+    if name == "resnet20":
+        ann = resnet20(shape, N_CLASSES, **options)
+    elif name == "conv6":
+        channels = (32, 32, "A", 64, 64, "A", 128, 128, "A")
+        ann = convnet(shape, N_CLASSES, channels=channels, hidden=(), **options)
+    else:
+        ann = convnet(shape, N_CLASSES, channels=(), hidden=(1024, 1024, 512), **options)
+    threshold = 0.25 if name == "resnet20" else 1.0  # else nothing would spike behind its many layers
+    return to_spiking(ann, {p.name: threshold for p in ann.populations if p.kind == "relu"}, n_steps=N_STEPS)
 
 
 Steps = tuple[nn.Module, Callable[[Tensor], Tensor]]
@@ -41,54 +49,88 @@ def ours(network: Network, *, low_memory: bool = False) -> Steps:
     return model, model
 
 
-def _layers(network: Network) -> list[tuple[nn.Module, bool]]:
-    """(layer with the network's weights, does it spike) in order, pooling apart."""
-    layers: list[tuple[nn.Module, bool]] = []
-    for connection in network.connections:
-        for m in connection.maps:
-            match m:
-                case Conv2d():
-                    c_out, c_in, k, _ = m.weight.shape
-                    layer: nn.Module = nn.Conv2d(c_in, c_out, k, padding=k // 2, bias=False)
-                    layer.weight = nn.Parameter(torch.tensor(m.weight))
-                    layers.append((layer, False))
-                case Dense():
-                    layer = nn.Linear(m.weight.shape[1], m.weight.shape[0], bias=m.bias is not None)
-                    layer.weight = nn.Parameter(torch.tensor(m.weight))
-                    if m.bias is not None:
-                        layer.bias = nn.Parameter(torch.tensor(m.bias))
-                    layers += [(nn.Flatten(), False), (layer, False)]
-                case BatchNorm():
-                    n, is_picture = len(m.gamma), isinstance(layers[-1][0], nn.Conv2d)
-                    layers.append((nn.BatchNorm2d(n) if is_picture else nn.BatchNorm1d(n), True))
-                case _:
-                    if type(m).__name__ == "AveragePool2d":
-                        layers.append((nn.AvgPool2d(2), False))
+class Weighted(nn.Module):
+    """A factor that is trained."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * x
+
+
+def _modules(connection: Connection) -> list[nn.Module]:
+    """PyTorch's own layers with a connection's weights."""
+    modules: list[nn.Module] = []
+    for m in connection.maps:
+        match m:
+            case Conv2d():
+                c_out, c_in, k, _ = m.weight.shape
+                layer: nn.Module = nn.Conv2d(c_in, c_out, k, m.stride, m.padding, bias=False)
+                layer.weight = nn.Parameter(torch.tensor(m.weight))
+                modules.append(layer)
+            case Dense():
+                layer = nn.Linear(m.weight.shape[1], m.weight.shape[0], bias=m.bias is not None)
+                layer.weight = nn.Parameter(torch.tensor(m.weight))
+                if m.bias is not None:
+                    layer.bias = nn.Parameter(torch.tensor(m.bias))
+                modules += [nn.Flatten(), layer]
+            case BatchNorm():
+                n, is_picture = len(m.gamma), isinstance(modules[-1], nn.Conv2d)
+                modules.append(nn.BatchNorm2d(n) if is_picture else nn.BatchNorm1d(n))
+            case AveragePool2d():
+                modules.append(nn.AvgPool2d(m.kernel, m.stride))
+            case Scale() if m.shift is None and m.scale.ndim == 0:
+                modules.append(Weighted(float(m.scale)))
+            case Scale():
+                assert np.all(m.scale == 1), "the normalisation of the pixels, which is none here"
+            case _:
+                raise SystemExit(f"{m}: not in these networks")
+    return modules
+
+
+# population, its threshold or None if it does not spike, what comes in from where
+Layer = tuple[str, float | None, list[tuple[str, nn.Module]]]
+
+
+def _layers(network: Network, wrap: Callable[[list[nn.Module]], nn.Module]) -> list[Layer]:
+    """In the order of computation, without the input."""
+    layers: list[Layer] = []
+    for p in network.populations:
+        into = [(c.source, wrap(_modules(c))) for c in network.connections if c.target == p.name]
+        if into:
+            layers.append((p.name, None if p.neuron is None else float(p.neuron.threshold), into))
     return layers
+
+
+def _all_of(layers: list[Layer], neurons: dict[str, nn.Module]) -> nn.ModuleList:
+    return nn.ModuleList([*(module for *_, into in layers for _, module in into), *neurons.values()])
 
 
 def spikingjelly(network: Network, *, tuned: bool) -> Steps:
     """Multi-step. As its tutorials write it, or tuned: what is the same in every step once, and channels last."""
-    from spikingjelly.activation_based import base, functional, layer, neuron, surrogate
+    from spikingjelly.activation_based import functional, layer, neuron, surrogate
 
-    parts: list[nn.Module] = []
-    for module, spikes in _layers(network):
-        parts.append(layer.SeqToANNContainer(module))
-        if spikes:
-            slope = surrogate.PiecewiseQuadratic(alpha=1.0)
-            parts.append(neuron.IFNode(v_threshold=THRESHOLD, v_reset=0.0, surrogate_function=slope))
-    model = nn.Sequential(*parts)
-    functional.set_step_mode(nn.ModuleList(m for m in parts if isinstance(m, base.StepModule)), "m")
+    layers = _layers(network, lambda modules: layer.SeqToANNContainer(*modules))
+    options = {"v_reset": 0.0, "surrogate_function": surrogate.PiecewiseQuadratic(alpha=1.0), "step_mode": "m"}
+    neurons: dict[str, nn.Module] = {
+        name: neuron.IFNode(v_threshold=threshold, **options) for name, threshold, _ in layers if threshold is not None
+    }
+    model = _all_of(layers, neurons)
     if tuned:
         model = model.to(memory_format=torch.channels_last)
-    first = next(i for i, part in enumerate(parts) if isinstance(part, neuron.IFNode))
+    first = network.input.name
 
     def run(x: Tensor) -> Tensor:
         functional.reset_net(model)
-        if not tuned:
-            return model(x.unsqueeze(0).repeat(N_STEPS, *[1] * x.ndim)).mean(0)
-        current = model[:first](x.unsqueeze(0))
-        return model[first:](current.expand(N_STEPS, *current.shape[1:])).mean(0)
+        emitted = {first: x.unsqueeze(0) if tuned else x.unsqueeze(0).repeat(N_STEPS, *[1] * x.ndim)}
+        for name, threshold, into in layers:
+            current = sum(module(emitted[source]) for source, module in into)
+            if len(current) < N_STEPS:
+                current = current.expand(N_STEPS, *current.shape[1:])
+            emitted[name] = current if threshold is None else neurons[name](current)
+        return emitted[network.output].mean(0)
 
     return model, run
 
@@ -97,26 +139,26 @@ def snntorch(network: Network) -> Steps:
     """A loop over steps, as its tutorials write it; batch norm takes its statistics from each step."""
     import snntorch as snn
 
-    layers = _layers(network)
-    options = {"beta": 1.0, "threshold": THRESHOLD, "reset_mechanism": "zero", "reset_delay": False}
-    neurons = nn.ModuleDict(
-        {str(i): snn.Leaky(**options, spike_grad=Triangle.apply) for i, (_, spikes) in enumerate(layers) if spikes}
-    )
-    model = nn.ModuleList([*(module for module, _ in layers), neurons])
+    layers = _layers(network, lambda modules: nn.Sequential(*modules))
+    options = {"beta": 1.0, "reset_mechanism": "zero", "reset_delay": False, "spike_grad": Triangle.apply}
+    neurons: dict[str, nn.Module] = {
+        name: snn.Leaky(threshold=threshold, **options) for name, threshold, _ in layers if threshold is not None
+    }
 
     def run(x: Tensor) -> Tensor:
         membranes = {name: leaky.reset_mem() for name, leaky in neurons.items()}
         total = torch.zeros(())
         for _ in range(N_STEPS):
-            signal = x
-            for i, (module, spikes) in enumerate(layers):
-                signal = module(signal)
-                if spikes:
-                    signal, membranes[str(i)] = neurons[str(i)](signal, membranes[str(i)])
-            total = total + signal
+            emitted = {network.input.name: x}
+            for name, threshold, into in layers:
+                current = sum(module(emitted[source]) for source, module in into)
+                emitted[name] = current
+                if threshold is not None:
+                    emitted[name], membranes[name] = neurons[name](current, membranes[name])
+            total = total + emitted[network.output]
         return total / N_STEPS
 
-    return model, run
+    return _all_of(layers, neurons), run
 
 
 class Triangle(torch.autograd.Function):
