@@ -47,7 +47,7 @@ def train(
     recipe is made again; a folder that holds another run is refused.
     """
     from ..hwmodels import GossamerError
-    from ..report.training import stage_facts, stage_table
+    from ..report.training import conversion_facts, conversion_table, stage_facts, stage_table
     from ..verbs import needs_torch
     from ..verbs import train as run
     from .check import folder
@@ -86,11 +86,13 @@ def train(
     if result.rank:  # the first of several processes answers
         return
     stages: list[dict[str, Any]] = [stage_facts(name, path) for name, path in result.checkpoints.items()]
+    converted = conversion_facts(result.history)
     if as_json:
         chosen = plan.seed if seed is None else seed
-        print_json(
-            {"recipe": plan.name, "seed": chosen, "out": str(target), "stages": stages, "final": str(result.final)}
-        )
+        said = {"recipe": plan.name, "seed": chosen, "out": str(target), "stages": stages, "final": str(result.final)}
+        print_json({**said, "populations": converted})
         return
     show(stage_table(plan.name, stages))
+    if converted:
+        show(conversion_table(converted))
     note(f"the trained network: {result.final}")

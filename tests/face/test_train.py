@@ -21,9 +21,17 @@ def test_train_writes_a_checkpoint_for_each_stage(gossamer, tiny_recipe):
     assert found["final"] == found["stages"][-1]["checkpoint"]
     assert found["stages"][-1]["density"] == pytest.approx(0.3, abs=0.01)
     assert "dense     epoch 2/2" in answer.err
+    converted = api.load_checkpoint(found["stages"][3]["checkpoint"])
+    spiking = {p.name: p.neuron.threshold for p in converted.populations if p.kind == "spiking"}
+    assert set(found["populations"]) == set(spiking)
+    for name, fact in found["populations"].items():
+        assert fact["threshold"] == pytest.approx(float(spiking[name]), rel=1e-4)
+        assert 0 < fact["active_before"] < 1
+        assert 0 <= fact["active"] <= 1
     again = gossamer("train", tiny_recipe, "--resume")
     assert again.status == 0
     assert "30.0" in again.out
+    assert "Conversion, on the calibration batches" in again.out
     assert "epoch" not in again.err  # nothing was left to do
 
 
