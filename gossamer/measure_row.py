@@ -83,7 +83,8 @@ def _attacked(network: Network, row: Measured, study: "Study", base: "Base") -> 
 
     "shipped": of the 8-bit graph, under the images that PGD makes on the float network.
     """
-    settings, images = study.measure, row.test.limit(study.measure.attacked)
+    settings = study.measure_of(base)
+    images = row.test.limit(settings.attacked)
     shipped = compile_network(network, weight_bits=WEIGHT_BITS)
     found: Facts = {"n_attacked": images.n_samples, "estimators": {}}
     found |= {kind: {} for kind in ("pgd", "ensemble", "and_square", "shipped")}

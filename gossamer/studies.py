@@ -201,7 +201,11 @@ def _record(plan: Plan, base: "Base", seed: int, row: "Row") -> Facts:
 
 def depends_on(study: "Study", base: "Base", row: "Row") -> Facts:
     """What a row's record depends on besides data and versions, as JSON values."""
-    depends = {"recipe_sha256": row.recipe.sha256(), "measure": study.measure.model_dump(), "eps": list(base.eps)}
+    depends = {
+        "recipe_sha256": row.recipe.sha256(),
+        "measure": study.measure_of(base).model_dump(),
+        "eps": list(base.eps),
+    }
     return dict(json.loads(json.dumps(depends)))
 
 

@@ -32,6 +32,7 @@ def study_page(study: "Study", records: Sequence[Facts]) -> str:
                 "",
                 *_accuracies(base, found),
                 "",
+                *_compared(base, found),
                 *_costs(found),
                 "",
                 *_parts_explained(),
@@ -54,7 +55,8 @@ def _about(study: "Study", records: Sequence[Facts]) -> list[str]:
         "of 19 gradient estimators.",
         f"* + Square: and under Square, which asks for logits alone, {m.queries} times.",
         "* shipped: the 8-bit graph, under the images that PGD makes on the float network.",
-        f"* attacks: {m.attacked} test images, spread over the classes; eps: the largest change of a pixel in 0 ... 1.",
+        "* attacks: on as many test images as each section says, spread over the classes; eps: the largest change of a "
+        "pixel in 0 ... 1.",
         f"* audit: signs of hidden gradients at the first eps, {m.audited} images; passed / runs.",
         "* simulated: one core, the median of some rounds; other processes may have run beside it.",
     ]
@@ -77,7 +79,8 @@ def _data(records: Sequence[Facts]) -> list[str]:
     network = f"{base['model']['builder']} {sizes}; T = {records[0]['n_steps']}"
     return [
         f"Data: {data['name']}, {limit} training images, of which {held} choose epochs; {records[0]['n_test']:,} test "
-        f"images. Network: {network}. Epochs: {epochs}; end-to-end rows take as many as all of these. Training took "
+        f"images, {records[0]['n_attacked']:,} of them attacked. Network: {network}. Epochs: {epochs}; end-to-end rows "
+        "take as many as all of these. Training took "
         f"{took} a row with {base['recipe']['threads']} threads; of rows that share an artificial network the first "
         "has its time, too."
     ]
@@ -96,6 +99,28 @@ def _accuracies(base: "Base", records: Sequence[Facts]) -> list[str]:
         audits = [r["audit"]["passed"] for r in group if r["audit"]]
         rows.append([name, str(len(group)), *cells, f"{sum(audits)} / {len(audits)}"])
     return _table(head, rows)
+
+
+def _compared(base: "Base", records: Sequence[Facts]) -> list[str]:
+    """By how many points rows are better than end-to-end training at the same share of weights, seed by seed."""
+    scratch = {(r["density"], r["seed"]): r for r in records if r["method"] == "end-to-end"}
+    sizes = [f"{eps:.6g}" for eps in base.eps]
+    names = [f"ensemble {numbers.fraction_of_255(eps)}" for eps in base.eps]
+    rows = []
+    for name, group in _rows(records):
+        pairs = [(r, scratch[r["density"], r["seed"]]) for r in group if (r["density"], r["seed"]) in scratch]
+        if not pairs or group[0]["method"] == "end-to-end":
+            continue
+        differences = [[a["clean"] - b["clean"] for a, b in pairs]]
+        differences += [[a["ensemble"][size] - b["ensemble"][size] for a, b in pairs] for size in sizes]
+        rows.append([name, *(f"{_spread(d, signed=True)} ({sum(x > 0 for x in d)} / {len(d)})" for d in differences)])
+    if not rows:
+        return []
+    says = (
+        "Points by which rows are better than `end-to-end` at the same share of weights, of the same seed; in brackets "
+        "in how many seeds they are."
+    )
+    return [says, "", *_table(["row", "clean", *names], rows), ""]
 
 
 def _costs(records: Sequence[Facts]) -> list[str]:
@@ -143,10 +168,11 @@ def _rows(records: Sequence[Facts]) -> Iterable[tuple[str, list[Facts]]]:
         yield name, [r for r in records if r["row"] == name]
 
 
-def _spread(shares: Sequence[float]) -> str:
+def _spread(shares: Sequence[float], *, signed: bool = False) -> str:
     """In percent: mean, and standard deviation if there are several."""
     values = [100 * share for share in shares]
-    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+    average = f"{mean(values):{'+' if signed else ''}.1f}"
+    return f"{average} ± {stdev(values):.1f}" if len(values) > 1 else average
 
 
 def _factor(group: Sequence[Facts], dense: Mapping[int, Facts], of: Of, of_dense: Of | None = None) -> str:

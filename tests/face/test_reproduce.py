@@ -3,6 +3,7 @@
 import json
 import shutil
 from itertools import compress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,6 +77,7 @@ eps = [0.1]
 """
 
 
+COMMITTED = Path(__file__).parents[2] / "docs" / "explanation" / "studies"
 ROWS = ["tiny-dense", "tiny-hydra-50"]
 
 
@@ -184,6 +186,27 @@ def test_tables_say_means_spreads_and_factors(study, done):
     assert f"| dense | 2 | {sum(clean) / 2:.1f} ± " in dense[0]
     assert "| 1 |" in dense[1], "the dense network is once as large as itself"
     assert "digits, 120 training images, of which 20 % choose epochs" in page
+
+
+def test_rows_are_compared_with_end_to_end_training_of_the_same_seed(study, done):
+    _, records = done
+    plan = load_study(study)
+    sparse = [r for r in records if r["row"] == "hydra-50"]
+    better = {0: 0.02, 1: -0.01}
+    scratch = [
+        {**r, "row": "end-to-end-50", "method": "end-to-end", "clean": r["clean"] - better[r["seed"]]} for r in sparse
+    ]
+    page = study_page(plan, [*records, *scratch])
+    assert "| row | clean | ensemble 0.1 |" in page
+    assert "| hydra-50 | +0.5 ± 2.1 (1 / 2) | +0.0 ± 0.0 (0 / 2) |" in page
+    assert "better than `end-to-end`" not in study_page(plan, records)
+
+
+@pytest.mark.parametrize("path", sorted(COMMITTED.glob("*.jsonl")), ids=lambda path: path.stem)
+def test_a_committed_table_is_what_its_records_give(path):
+    study, records = load_study(path.stem), load_records([path])
+    assert of_study(study, records) == records, "a record of another recipe or study"
+    assert path.with_suffix(".md").read_text() == study_page(study, records)
 
 
 def test_the_command_line_tabulates_records_without_training(study, done):

@@ -15,11 +15,12 @@ FOLDER = Path(__file__).parent
 
 class Base(Table):
     """[[base]]: a recipe that rows are made of, by name or by its path, seen from the study's file. eps: sizes of
-    attacks; the audit's is the first.
+    attacks; the audit's is the first. attacked: instead of [measure]'s.
     """
 
     recipe: Annotated[str, Field(min_length=1)]
     eps: Annotated[tuple[Pixel, ...], Field(strict=False, min_length=1)]
+    attacked: Annotated[int, Field(ge=1)] | None = None
 
     def load(self, seed: int = 0) -> Recipe:
         """The recipe."""
@@ -68,6 +69,10 @@ class Study(Table):
     measure: Measure = Measure()
     base: Annotated[tuple[Base, ...], Field(strict=False, min_length=1)]
     extra: Annotated[tuple[Extra, ...], Field(strict=False)] = ()
+
+    def measure_of(self, base: Base) -> Measure:
+        """How a base's rows are attacked."""
+        return self.measure if base.attacked is None else self.measure.model_copy(update={"attacked": base.attacked})
 
     def rows(self, base: Base, seed: int) -> list[Row]:
         """The dense network's row, then every method at every share."""
