@@ -10,29 +10,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..compiler import Array
-from .neuron_kernels import CHUNKS, LANES, back, combine, fire, moments
+from .lanes import (
+    Lanes,
+    Norm,
+    channels_fastest,
+    channels_of,
+    gathered,
+    in_rows,
+    is_channels_fastest,
+    norm_gradients,
+    signal_like,
+    statistics_of,
+)
+from .neuron_kernels import CHUNKS, back, combine, fire
 from .neurons import Row
 from .surrogates import SpikeDerivative, Surrogate
 
 RESETS = {"zero": 0, "subtract": 1, "none": 2}
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Norm:
-    """A batch norm's part in it: gamma, beta, running mean and variance, each (channels,).
-
-    by_batch: normalise with the batch's statistics, instead of the running ones. momentum: by how much those move the
-    running ones; 0 leaves them.
-    """
-
-    gamma: Tensor
-    beta: Tensor
-    mean: Tensor
-    variance: Tensor
-    eps: float
-    momentum: float
-    by_batch: bool
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,7 +42,7 @@ def can_fuse(x: Tensor, row: Row, surrogate: SpikeDerivative, bias: Tensor) -> b
     if x.device.type != "cpu" or x.dtype != torch.float32 or type(surrogate) is not Surrogate or not row.is_plain:
         return False
     coefficients = (row.threshold, row.leak, row.v_init, bias)
-    return _is_channels_fastest(x) and all(c.numel() in (1, x.shape[2]) for c in coefficients)
+    return is_channels_fastest(x) and all(c.numel() in (1, x.shape[2]) for c in coefficients)
 
 
 def fused_neurons(
@@ -78,16 +72,16 @@ class FusedNeurons(torch.autograd.Function):
         ctx: Any, x: Tensor, gamma: Tensor | None, beta: Tensor | None, threshold: Tensor, bias: Tensor, plan: _Plan
     ) -> Tensor:
         """(T, batch, channels, ...) spikes."""
-        lanes = _Lanes(x, plan.row)
-        arriving = _in_rows(x)
+        lanes = _NeuronLanes(x, plan.row)
+        arriving = in_rows(x)
         ctx.statistics = None
-        scale, shift = np.ones(lanes.n_channels), _channels(bias, lanes.n_channels)
+        scale, shift = np.ones(lanes.n_channels), channels_of(bias, lanes.n_channels)
         if gamma is not None and beta is not None and plan.norm is not None:
-            mean, inverse = ctx.statistics = _statistics(arriving, plan.norm, lanes)
-            scale = inverse * _channels(gamma, lanes.n_channels)
-            shift = shift + (_channels(beta, lanes.n_channels) - mean * scale)
+            mean, inverse = ctx.statistics = statistics_of(arriving, plan.norm, lanes)
+            scale = inverse * channels_of(gamma, lanes.n_channels)
+            shift = shift + (channels_of(beta, lanes.n_channels) - mean * scale)
         ctx.scale, ctx.shift = lanes.spread(scale), lanes.spread(shift)
-        spikes, out = _like(x, plan.n_steps)
+        spikes, out = signal_like(x, plan.n_steps)
         fire(
             arriving,
             ctx.scale,
@@ -107,26 +101,25 @@ class FusedNeurons(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients to x, gamma, beta, the threshold and the bias."""
         x, gamma, beta, threshold, bias = ctx.saved_tensors
-        plan, lanes, arriving = ctx.plan, ctx.lanes, _in_rows(x)
+        plan, lanes, arriving = ctx.plan, ctx.lanes, in_rows(x)
         by_batch = plan.norm is not None and plan.norm.by_batch
-        to_x, out = _like(x, len(x))
+        to_x, out = signal_like(x, len(x))
         n_sums = 3 if ctx.needs_input_grad[3] else 2
         sums = np.zeros((CHUNKS if by_batch or any(ctx.needs_input_grad[1:5]) else 0, n_sums, lanes.n))
         back(
             arriving, ctx.scale, ctx.shift, lanes.leak, lanes.v_init, lanes.threshold, lanes.fire_at, lanes.reset,
-            np.float32(not plan.row.detach_reset), *_slope(plan.surrogate), _in_rows(_channels_fastest(grads[0])), to_x,
+            np.float32(not plan.row.detach_reset), *_slope(plan.surrogate), in_rows(channels_fastest(grads[0])), to_x,
             lanes.spread(np.ones(lanes.n_channels)) if by_batch else ctx.scale, sums,
         )  # fmt: skip
         total, product, *to_threshold = lanes.by_channel(sums)
         to_gamma = total
         if ctx.statistics is not None:
-            mean, inverse = ctx.statistics
-            to_gamma = (product - mean * total) * inverse
+            n = arriving.size // lanes.n_channels
+            to_gamma, coefficients = norm_gradients(
+                total, product, ctx.statistics, channels_of(gamma, lanes.n_channels), n, by_batch=by_batch
+            )
             if by_batch:
-                factor, n = inverse * _channels(gamma, lanes.n_channels), arriving.size // lanes.n_channels
-                of_x = -factor * inverse * to_gamma / n
-                constants = (factor, of_x, -factor * total / n - of_x * mean)
-                combine(to_x, arriving, *(lanes.spread(c) for c in constants))
+                combine(to_x, to_x, arriving, *(lanes.spread(c) for c in coefficients))
         found = (
             (to_gamma, gamma),
             (total, beta),
@@ -134,48 +127,21 @@ class FusedNeurons(torch.autograd.Function):
             (total, bias),
         )
         wanted = zip(found, ctx.needs_input_grad[1:5], strict=True)
-        return (out, *(_gathered(values, like) if is_wanted else None for (values, like), is_wanted in wanted), None)
+        return (out, *(gathered(values, like) if is_wanted else None for (values, like), is_wanted in wanted), None)
 
 
-class _Lanes:
-    """The neurons' coefficients, spread over as many channels as the kernels take at a time."""
+class _NeuronLanes(Lanes):
+    """The neurons' coefficients, spread."""
 
     def __init__(self, x: Tensor, row: Row) -> None:
-        self.n_channels = x.shape[2]
-        per_step = x[0].numel()
-        self.n = self.n_channels * max(1, min(LANES, per_step) // self.n_channels)
+        super().__init__(x)
         like = row.like
-        threshold = _channels(row.threshold, self.n_channels).astype(np.float32)
+        threshold = channels_of(row.threshold, self.n_channels).astype(np.float32)
         fire_at = threshold if like.comparator == ">=" else np.nextafter(threshold, np.float32(np.inf))
         self.threshold, self.fire_at = self.spread(threshold), self.spread(fire_at)
-        self.leak = self.spread(_channels(row.leak, self.n_channels))
-        self.v_init = self.spread(_channels(row.v_init, self.n_channels))
+        self.leak = self.spread(channels_of(row.leak, self.n_channels))
+        self.v_init = self.spread(channels_of(row.v_init, self.n_channels))
         self.reset = RESETS[like.reset]
-
-    def spread(self, channels: Array) -> Array:
-        """(channels,) as (lanes,) float32."""
-        return np.tile(channels.astype(np.float32), self.n // self.n_channels)
-
-    def by_channel(self, sums: Array) -> Array:
-        """(chunks, k, lanes) as (k, channels), added up in order."""
-        total: Array = sums.sum(0).reshape(sums.shape[1], -1, self.n_channels).sum(1)
-        return total
-
-
-def _statistics(arriving: Array, norm: Norm, lanes: _Lanes) -> tuple[Array, Array]:
-    """Mean and 1 / sqrt(variance + eps) by which to normalise, (channels,) float64; moves the running ones."""
-    if not norm.by_batch:
-        mean, variance = (tensor.detach().numpy().astype(np.float64) for tensor in (norm.mean, norm.variance))
-        return mean, 1 / np.sqrt(variance + norm.eps)
-    sums = np.zeros((CHUNKS, 2, lanes.n))
-    moments(arriving, sums)
-    n = arriving.size // lanes.n_channels
-    mean, squares = lanes.by_channel(sums) / n
-    variance = np.maximum(squares - mean * mean, 0)
-    if norm.momentum:
-        for running, now in ((norm.mean, mean), (norm.variance, variance * (n / max(n - 1, 1)))):
-            running.mul_(1 - norm.momentum).add_(torch.from_numpy(now.astype(np.float32)), alpha=norm.momentum)
-    return mean, 1 / np.sqrt(variance + norm.eps)
 
 
 def _slope(surrogate: Surrogate) -> tuple[int, np.float32, np.float32]:
@@ -189,38 +155,3 @@ def _slope(surrogate: Surrogate) -> tuple[int, np.float32, np.float32]:
         "straight-through": (4, width, scale),
     }[surrogate.name]
     return kind, np.float32(at), np.float32(factor)
-
-
-def _channels_fastest(x: Tensor) -> Tensor:
-    """x itself if its channels lie side by side in memory, else a copy of which that is true."""
-    return x if _is_channels_fastest(x) else x.movedim(2, -1).contiguous().movedim(-1, 2)
-
-
-def _is_channels_fastest(x: Tensor) -> bool:
-    return x.movedim(2, -1).is_contiguous()
-
-
-def _in_rows(x: Tensor) -> Array:
-    """(steps, batch, channels, ...) as (steps, n) in memory order, without a copy."""
-    rows: Array = x.detach().movedim(2, -1).reshape(len(x), -1).numpy()
-    return rows
-
-
-def _like(x: Tensor, n_steps: int) -> tuple[Array, Tensor]:
-    """A new signal of so many steps: (steps, n) and (steps, batch, channels, ...), the same memory."""
-    batch, channels, *pixels = x.shape[1:]
-    memory = torch.empty((n_steps, batch, *pixels, channels), dtype=x.dtype)
-    rows: Array = memory.view(n_steps, -1).numpy()
-    return rows, memory.movedim(-1, 2)
-
-
-def _channels(coefficient: Tensor, n: int) -> Array:
-    """(n,) float64 of one number, or of one for each channel."""
-    values: Array = coefficient.detach().numpy().astype(np.float64).reshape(-1)
-    return np.broadcast_to(values, (n,))
-
-
-def _gathered(channels: Array, like: Tensor) -> Tensor:
-    """A gradient by channel as one to a coefficient: one number, or one for each channel."""
-    values = channels.sum() if like.numel() == 1 else channels
-    return torch.tensor(values, dtype=like.dtype).reshape(like.shape)

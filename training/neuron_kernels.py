@@ -228,8 +228,8 @@ def _moments(x, total, squares):
 
 
 @njit(cache=True, parallel=True)
-def combine(gradient, x, factor, of_x, constant):
-    """gradient <- factor gradient + of_x x + constant, (steps, n) with coefficients of `lanes`."""
+def combine(out, gradient, x, factor, of_x, constant):
+    """out <- factor gradient + of_x x + constant, (steps, n) with coefficients of `lanes`; out may be the gradient."""
     n, lanes = x.shape[1], factor.size
     rows = (n + lanes - 1) // lanes
     for chunk in prange(CHUNKS):
@@ -237,10 +237,58 @@ def combine(gradient, x, factor, of_x, constant):
             lo = row * lanes
             m = min(lanes, n - lo)
             for t in range(len(x)):
-                _combine(gradient[t, lo : lo + m], x[t, lo : lo + m], factor[:m], of_x[:m], constant[:m])
+                at = slice(lo, lo + m)
+                _combine(out[t, at], gradient[t, at], x[t, at], factor[:m], of_x[:m], constant[:m])
 
 
 @njit(cache=True)
-def _combine(gradient, x, factor, of_x, constant):
-    for i in range(gradient.size):
-        gradient[i] = factor[i] * gradient[i] + (of_x[i] * x[i] + constant[i])
+def _combine(out, gradient, x, factor, of_x, constant):
+    for i in range(out.size):
+        out[i] = factor[i] * gradient[i] + (of_x[i] * x[i] + constant[i])
+
+
+@njit(cache=True, parallel=True)
+def add_two(x, scale, y, scale_y, shift, out):
+    """out <- x scale + y scale_y + shift, (steps, n) with coefficients of `lanes`."""
+    n, lanes = x.shape[1], scale.size
+    rows = (n + lanes - 1) // lanes
+    for chunk in prange(CHUNKS):
+        for row in range(chunk * rows // CHUNKS, (chunk + 1) * rows // CHUNKS):
+            lo = row * lanes
+            m = min(lanes, n - lo)
+            for t in range(len(x)):
+                at = slice(lo, lo + m)
+                _add_two(x[t, at], scale[:m], y[t, at], scale_y[:m], shift[:m], out[t, at])
+
+
+@njit(cache=True)
+def _add_two(x, scale, y, scale_y, shift, out):
+    for i in range(out.size):
+        out[i] = x[i] * scale[i] + (y[i] * scale_y[i] + shift[i])
+
+
+@njit(cache=True, parallel=True)
+def products(gradient, x, y, sums):
+    """Adds sums of gradient, gradient x and gradient y, (steps, n) each, to sums (CHUNKS, 3, lanes) float64."""
+    n, lanes = x.shape[1], sums.shape[2]
+    rows = (n + lanes - 1) // lanes
+    for chunk in prange(CHUNKS):
+        part = np.zeros((3, lanes), np.float32)
+        for row in range(chunk * rows // CHUNKS, (chunk + 1) * rows // CHUNKS):
+            lo = row * lanes
+            m = min(lanes, n - lo)
+            part[:] = ZERO
+            for t in range(len(x)):
+                at = slice(lo, lo + m)
+                _products(gradient[t, at], x[t, at], y[t, at], part[0, :m], part[1, :m], part[2, :m])
+            for k in range(3):
+                for i in range(m):
+                    sums[chunk, k, i] += part[k, i]
+
+
+@njit(cache=True)
+def _products(gradient, x, y, total, with_x, with_y):
+    for i in range(total.size):
+        total[i] += gradient[i]
+        with_x[i] += gradient[i] * x[i]
+        with_y[i] += gradient[i] * y[i]

@@ -23,7 +23,7 @@ from ..compiler import (
     SumPool2d,
     broadcastable,
 )
-from .fused_neurons import Norm
+from .lanes import Norm
 
 
 class Masking(nn.Module):

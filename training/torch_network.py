@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..compiler import STATE_SHIFT, CompileError, Network, Population, topological_order
 from .encode import Bpda, as_numbers, encode
 from .errors import TrainingError
+from .fused_sum import Branch, can_sum, fused_sum
 from .recompute import recomputed
 from .surrogates import SpikeDerivative, Surrogate
 from .torch_maps import TorchBatchNorm, TorchWeights
@@ -99,9 +100,14 @@ class TorchNetwork(nn.Module):
     def arriving(self, name: str, emitted: Mapping[str, Tensor], n_steps: int) -> Arriving:
         """What a population receives by all its connections; emitted: what their sources emitted."""
         incoming = [c for c in self._connections() if c.like.target == name]
-        norm = incoming[0].norm() if len(incoming) == 1 and self.network[name].kind == "spiking" else None
-        parts = [c(emitted[c.like.source], n_steps, but_norm=norm is not None) for c in incoming]
-        return Arriving(total=sum(parts[1:], start=parts[0]), norm=norm)
+        if len(incoming) == 1:
+            norm, factor = incoming[0].tail()
+            if norm is not None and factor is None and self.network[name].kind == "spiking":
+                return Arriving(total=incoming[0](emitted[incoming[0].like.source], n_steps, leave=1), norm=norm)
+        if len(incoming) == 2:
+            return Arriving(total=_sum_of_two(incoming, emitted, n_steps), norm=None)
+        parts = [c(emitted[c.like.source], n_steps) for c in incoming]
+        return Arriving(total=sum(parts[1:], start=parts[0]), norm=None)
 
     def emit(self, name: str, arriving: Arriving, n_steps: int) -> Tensor:
         """What a population makes of what it receives: what it emits, or what a readout is read from."""
@@ -210,6 +216,31 @@ class TorchNetwork(nn.Module):
 
     def _modules_of(self, name: str) -> list[nn.Module]:
         return [*(c for c in self._connections() if c.like.target == name), self.population(name)]
+
+
+def _sum_of_two(incoming: Sequence[TorchConnection], emitted: Mapping[str, Tensor], n_steps: int) -> Tensor:
+    """What two connections bring; the norms and factors with which they end are part of the sum where they can be."""
+    tails = [c.tail() for c in incoming]
+    branches = [
+        Branch(
+            x=c(emitted[c.like.source], n_steps, leave=sum(m is not None for m in tail)),
+            norm=None if tail[0] is None else tail[0].as_norm(),
+            factor=None if tail[1] is None else tail[1].scale,
+        )
+        for c, tail in zip(incoming, tails, strict=True)
+    ]
+    if can_sum(branches):
+        return fused_sum(branches)
+    parts = [_past(branch.x, tail) for branch, tail in zip(branches, tails, strict=True)]
+    return parts[0] + parts[1]
+
+
+def _past(x: Tensor, maps: Sequence[nn.Module | None]) -> Tensor:
+    """(T, batch, ...), past some maps of a connection."""
+    y = x.flatten(0, 1)
+    for m in maps:
+        y = y if m is None else m(y)
+    return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
 def read_out(output: Population, seen: Tensor, n_steps: int) -> Tensor:

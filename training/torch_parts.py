@@ -13,7 +13,7 @@ from .fused_neurons import can_fuse, fused_neurons
 from .integer_neurons import integer_multi_step
 from .neurons import Row, multi_step, step_by_step
 from .surrogates import SpikeDerivative, Surrogate
-from .torch_maps import TorchBatchNorm, TorchMap, TorchWeights, split_by_delay, to_array, to_module
+from .torch_maps import TorchBatchNorm, TorchMap, TorchScale, TorchWeights, split_by_delay, to_array, to_module
 
 COEFFICIENTS = ("threshold", "leak", "current_decay", "v_init")
 
@@ -56,19 +56,21 @@ class TorchConnection(nn.Module):
         if self.is_delayed_by_synapse:
             self.requires_grad_(False)
 
-    def norm(self) -> TorchBatchNorm | None:
-        """The batch norm at its end, if that is where it ends."""
-        last = self.maps()[-1:] if len(self.delays) == 1 else []
-        return last[0] if last and isinstance(last[0], TorchBatchNorm) else None
+    def tail(self) -> tuple[TorchBatchNorm | None, TorchScale | None]:
+        """The batch norm and the factor with which it ends, in this order, where it does."""
+        maps = self.maps() if len(self.delays) == 1 else []
+        factor = maps.pop() if maps and isinstance(maps[-1], TorchScale) and maps[-1].shift is None else None
+        norm = maps[-1] if maps and isinstance(maps[-1], TorchBatchNorm) else None
+        return norm, factor if isinstance(factor, TorchScale) else None
 
-    def forward(self, emitted: Tensor, n_steps: int, *, but_norm: bool = False) -> Tensor:
-        """What the source emitted -> what arrives at the target; without its last batch norm if `but_norm`."""
+    def forward(self, emitted: Tensor, n_steps: int, *, leave: int = 0) -> Tensor:
+        """What the source emitted -> what arrives at the target; without its last maps, so many."""
         total: Tensor | None = None
         for i, delay in enumerate(self.delays):
             x = delayed(emitted, delay, n_steps)
             steps, batch = x.shape[:2]
             x = x.flatten(0, 1)
-            for module in self.maps(i)[: -1 if but_norm else None]:
+            for module in self.maps(i)[: -leave or None]:
                 x = module(x)
             x = x.reshape(steps, batch, *self.target_shape)
             total = x if total is None else total + x

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 
 from gossamer.compiler import Neuron
 from gossamer.training import Surrogate, TorchNetwork, convnet, to_spiking
-from gossamer.training.fused_neurons import Norm, can_fuse, fused_neurons
+from gossamer.training.fused_neurons import can_fuse, fused_neurons
+from gossamer.training.lanes import Norm
 from gossamer.training.neurons import Row, multi_step
 
 STEPS, BATCH, CHANNELS = 5, 3, 4
