@@ -50,9 +50,10 @@ def duration(seconds: float | None) -> str:
 
 
 def fraction_of_255(x: float) -> str:
-    """8/255 for what is a whole number of 8-bit grey levels, else the number."""
+    """8/255 for what is a whole number of 8-bit grey levels, unless it is a round number itself, such as 0.2."""
     levels = 255 * x
-    return f"{round(levels)}/255" if abs(levels - round(levels)) < 1e-9 else f"{x:g}"
+    is_round = abs(100 * x - round(100 * x)) < 1e-9
+    return f"{round(levels)}/255" if abs(levels - round(levels)) < 1e-9 and not is_round else f"{x:g}"
 
 
 def _three_digits(value: float) -> str:

@@ -69,7 +69,7 @@ def _where(record: Facts) -> str:
 
 def _data(records: Sequence[Facts]) -> list[str]:
     """What all rows of a base have in common, and how long they took."""
-    base = next((r for r in records if "dense" in r["recipe"]), records[0])["recipe"]
+    base = max((r["recipe"] for r in records), key=lambda recipe: sum(stage in recipe for stage in STAGES))
     data, seconds = base["data"], [s for r in records if (s := r["seconds"]["training"]) is not None]
     limit = f"{data['limit']:,}" if "limit" in data else "all"
     epochs = ", ".join(f"{stage} {base[stage]['epochs']}" for stage in STAGES if "epochs" in base.get(stage, {}))
@@ -81,8 +81,8 @@ def _data(records: Sequence[Facts]) -> list[str]:
         f"Data: {data['name']}, {limit} training images, of which {held} choose epochs; {records[0]['n_test']:,} test "
         f"images, {records[0]['n_attacked']:,} of them attacked. Network: {network}. Epochs: {epochs}; end-to-end rows "
         "take as many as all of these. Training took "
-        f"{took} a row with {base['recipe']['threads']} threads; of rows that share an artificial network the first "
-        "has its time, too."
+        f"{took} a row, threads: {base['recipe']['threads']}, other processes beside it; the artificial network that rows "
+        "share is in the time of the first."
     ]
 
 

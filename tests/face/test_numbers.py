@@ -58,6 +58,8 @@ def test_percent_and_eps():
     assert numbers.percent(None) == numbers.percent(float("nan")) == "-"
     assert numbers.fraction_of_255(8 / 255) == "8/255"
     assert numbers.fraction_of_255(0.1) == "0.1"
+    assert numbers.fraction_of_255(51 / 255) == "0.2"
+    assert numbers.fraction_of_255(0.0) == "0"
 
 
 def test_clean_text_keeps_letters_and_lines_and_nothing_that_steers():
