@@ -81,8 +81,8 @@ def _data(records: Sequence[Facts]) -> list[str]:
         f"Data: {data['name']}, {limit} training images, of which {held} choose epochs; {records[0]['n_test']:,} test "
         f"images, {records[0]['n_attacked']:,} of them attacked. Network: {network}. Epochs: {epochs}; end-to-end rows "
         "take as many as all of these. Training took "
-        f"{took} a row, threads: {base['recipe']['threads']}, other processes beside it; the artificial network that rows "
-        "share is in the time of the first."
+        f"{took} a row, threads: {base['recipe']['threads']}, other processes beside it; the artificial network "
+        "that rows share is in the time of the first."
     ]
 
 
