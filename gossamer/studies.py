@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -210,18 +211,30 @@ def depends_on(study: "Study", base: "Base", row: "Row") -> Facts:
 
 
 def of_study(study: "Study", records: Iterable[Facts]) -> list[Facts]:
-    """Those that were made by the study as it is, one for each row and seed: the first."""
+    """Those that were made by the study as it is, one for each row and seed: the first.
+
+    Of a base's records those are left out that were made of other data or with other versions than most.
+    """
     wanted: dict[tuple[str, str, int], Facts] = {}
-    found: dict[tuple[str, str, int], Facts] = {}
+    valid: list[tuple[tuple[str, str, int], Facts]] = []
     for record in records:
         key = record["base"], record["row"], record["seed"]
         for base in study.base:
             if base.name == key[0] and key not in wanted:
                 rows = study.rows(base, key[2])
                 wanted |= {(base.name, row.kind, key[2]): depends_on(study, base, row) for row in rows}
-        if key not in found and record["depends"] == wanted.get(key):
-            found[key] = record
+        if record["depends"] == wanted.get(key):
+            valid.append((key, record))
+    most = {base.name: Counter(_made_of(r) for _, r in valid if r["base"] == base.name) for base in study.base}
+    found: dict[tuple[str, str, int], Facts] = {}
+    for key, record in valid:
+        if _made_of(record) == most[record["base"]].most_common(1)[0][0]:
+            found.setdefault(key, record)
     return list(found.values())
+
+
+def _made_of(record: Facts) -> str:
+    return json.dumps([record["data_sha256"], record["versions"]], sort_keys=True)
 
 
 def _trained(plan: Plan, base: "Base", row: "Row", folder: Path) -> tuple[Path, tuple[Path, ...]]:

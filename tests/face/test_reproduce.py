@@ -152,6 +152,8 @@ def test_only_records_of_the_study_as_it_is_are_tabulated(study, done, tmp_path)
     out, records = tmp_path / "copy", done[1]
     shutil.copytree(done[0], out)
     assert of_study(load_study(study), [*records, *records, {**records[0], "base": "other"}]) == records
+    other = [{**records[0], "data_sha256": "f" * 64}, {**records[1], "versions": {"torch": "9"}}]
+    assert of_study(load_study(study), [*other, *records]) == records
     changed = tmp_path / "changed.toml"
     for old, new in (("attacked = 20", "attacked = 30"), ("eps = [0.1]", "eps = [0.1, 0.2]")):
         changed.write_text(study.read_text().replace(old, new))
