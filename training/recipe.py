@@ -36,6 +36,7 @@ def _fraction(value: Any) -> Any:
 
 Stage = Literal["dense", "prune", "finetune", "convert", "snn"]
 STAGE_NAMES: tuple[Stage, ...] = get_args(Stage)
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 PATTERN = r"^(free|channels|kernels|[1-9][0-9]{0,2}:[1-9][0-9]{0,2}|[1-9][0-9]{0,2}x[1-9][0-9]{0,2})$"
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -75,7 +76,7 @@ class About(Table):
     goal: clean accuracy that the trained SNN should reach on test data; `gossamer demo` checks it.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+    name: Annotated[str, Field(pattern=NAME, max_length=80)]
     description: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     threads: Annotated[int, Field(ge=1, le=256)] = 2
@@ -291,6 +292,7 @@ class Like(Table):
     checkpoint: Annotated[str, Field(min_length=1)]
 
 
+FOR_ATTACKS = ("limit", "attack_steps", "choose_by")  # fields of [validation] for adversarial stages alone
 MEASURING = ("percentile", "scale", "steps")  # fields of [convert] that say how thresholds are measured
 
 
@@ -384,7 +386,7 @@ class Recipe(Table):
     def _idle_for_validation(self) -> set[str]:
         stages = (self.dense, self.prune, self.finetune, self.snn)
         attacked = any(isinstance(stage, Fit) and stage.robust is not None for stage in stages)
-        return set() if attacked else {"limit", "attack_steps", "choose_by"}
+        return set() if attacked else set(FOR_ATTACKS)
 
     @property
     def stages(self) -> list[Stage]:

@@ -374,8 +374,11 @@ def _surrogate(text: str) -> "Surrogate":
 
     Raises: GossamerError: GSM-702 for a width that is no number, GSM-608 for an unknown name or a width <= 0.
     """
+    from ..hwmodels import GossamerError
     from ..training import Surrogate
 
     name, colon, width = text.partition(":")
     known: Any = name
+    if name == "straight-through" and colon:
+        raise GossamerError("GSM-702", "straight-through has no width", where="--surrogate", found=text)
     return Surrogate(name=known, width=fraction(width, option="--surrogate") if colon else 1.0)

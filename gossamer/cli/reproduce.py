@@ -48,6 +48,7 @@ def reproduce(
     DIR/recipes.
     """
     from ..compiler import write_text
+    from ..hwmodels import GossamerError
     from ..report.study import study_page
     from ..studies import load_records, of_study, write_recipes
     from ..studies import reproduce as run
@@ -58,6 +59,10 @@ def reproduce(
     needs_torch("training")
     plan = _study(study, scale)
     target = folder(Path("runs", plan.name) if out is None else out)
+    if table and (recipes or base or row or seed):
+        raise GossamerError(
+            "GSM-702", "a table has all rows that there are", found="--table beside --recipes, --base, --row or --seed"
+        )
     if recipes:
         paths = write_recipes(plan, target / "recipes", bases=base or (), rows=row or (), seeds=seed or ())
         if as_json:

@@ -56,7 +56,7 @@ def curve(report: "MinimalReport") -> list[list[float]]:
 def minimal_lines(report: "MinimalReport", *, attack: str, network: str, said: Mapping[str, Any]) -> list[str]:
     """How far samples are from being misclassified, as the attack found it."""
     lines = [_heading(network, len(report.distances), said)]
-    median = numbers.fraction_of_255(report.median) if report.median < float("inf") else numbers.NONE
+    median = numbers.fraction_of_255(report.median) if report.median < float("inf") else "beyond the largest"
     lines.append(f"  median distance {median} ({report.norm}); right at each eps:")
     lines += [f"    {numbers.fraction_of_255(eps):<12} {numbers.percent(share):>9}" for eps, share in curve(report)]
     options = {name: value for name, value in report.options.items() if value is not None and name != "norm"}

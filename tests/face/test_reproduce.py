@@ -15,7 +15,7 @@ from gossamer.hwmodels import GossamerError
 from gossamer.report.study import study_page
 from gossamer.studies import load_records, of_study, reproduce, write_recipes
 from gossamer.training import load_recipe, run_recipe
-from gossamer.training.studies import list_studies, load_study
+from gossamer.training.studies import list_studies, load_study, rows_of
 
 RECIPE = """
 [recipe]
@@ -271,6 +271,24 @@ def test_a_recipe_is_looked_for_beside_its_study(study, tmp_path, monkeypatch):
     assert load_study("../two.toml").base[0].name == "tiny"
 
 
+def test_rows_of_a_base_whose_spiking_stage_is_natural_are_recipes(tmp_path):
+    natural = RECIPE[: RECIPE.index("[snn.robust]")].replace(
+        "[validation]\nfraction = 0.2\nlimit = 10\nattack_steps = 1\n", ""
+    )
+    (tmp_path / "natural.toml").write_text(natural)
+    rows = rows_of(
+        load_recipe(tmp_path / "natural.toml"), densities=[0.5], methods=["end-to-end", "end-to-end-pgd", "hydra"]
+    )
+    assert [row.recipe.validation.choose_by for row in rows] == ["robust"] * 4
+    assert rows[1].recipe.snn.robust is None
+    assert rows[2].recipe.snn.robust == rows[3].recipe.dense.robust
+
+
+def test_a_table_has_all_rows(study):
+    result = CliRunner().invoke(app, ["reproduce", str(study), "--table", "--row", "dense"])
+    assert "GSM-702" in str(result.exception)
+
+
 def test_a_file_has_no_scale(study):
     result = CliRunner().invoke(app, ["reproduce", str(study), "--scale", "full"])
     assert "GSM-702" in str(result.exception)
@@ -291,6 +309,14 @@ def test_bundled_studies_are_whole():
     [
         (("seeds = [0, 1]", "seeds = []"), "seeds"),
         (('"hydra"', '"luck"'), "methods.0"),
+        (('name = "two-rows"', 'name = "../out"'), "name"),
+        (
+            (
+                "eps = [0.1]",
+                'eps = [0.1]\n[[base]]\nrecipe = "digits"\neps = [0.1]\n[[base]]\nrecipe = "digits"\neps = [0.2]',
+            ),
+            "each base once",
+        ),
         (("[measure]", "[measure"), "not TOML"),
     ],
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ..errors import TrainingError
-from ..recipe import MEASURING, Fit, Hydra, Model, Recipe, Stage, parse_recipe
+from ..recipe import FOR_ATTACKS, MEASURING, STAGE_NAMES, Fit, Hydra, Model, Recipe, Stage, parse_recipe
 
 Method = Literal[
     "none", "hydra", "harp", "magnitude", "random", "end-to-end", "end-to-end-rigl", "end-to-end-pgd", "hydra-channels",
@@ -89,6 +89,9 @@ def _row(base: Recipe, method: Method, density: float) -> Row:
         tables["prune"] = {"method": method, "density": density}
     else:
         tables = _end_to_end(tables, density, method)
+    if not any("robust" in tables.get(stage, {}) for stage in STAGE_NAMES):
+        for field in FOR_ATTACKS:
+            tables["validation"].pop(field, None)
     kind = kind_of(method, density)
     name = f"{base.name}-{kind}"
     tables["recipe"]["name"] = name
@@ -112,6 +115,7 @@ def _end_to_end(tables: dict[str, Any], density: float, method: Method) -> dict[
     taken = ("optimizer", "lr", "schedule", "momentum", "weight_decay")
     own = {key: value for key, value in tables["snn"].items() if key not in taken}
     tables["snn"] = own | {"epochs": epochs} | {key: dense[key] for key in taken if key in dense}
+    tables["snn"].pop("rewire", None)
     if method == "end-to-end-rigl":
         tables["snn"]["rewire"] = {}
     elif method == "end-to-end-pgd" and "robust" in dense:

@@ -2,12 +2,12 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ..errors import TrainingError
-from ..recipe import Pixel, Recipe, Table, list_recipes, load_recipe
+from ..recipe import NAME, Pixel, Recipe, Table, list_recipes, load_recipe
 from .rows import Method, Row, rows_of
 
 FOLDER = Path(__file__).parent
@@ -61,7 +61,7 @@ class Extra(Table):
 class Study(Table):
     """A table: for each base, seed, method and share of weights a network that is trained and measured."""
 
-    name: str
+    name: Annotated[str, Field(pattern=NAME)]
     title: str
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)]
     densities: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False, min_length=1)]
@@ -69,6 +69,13 @@ class Study(Table):
     measure: Measure = Measure()
     base: Annotated[tuple[Base, ...], Field(strict=False, min_length=1)]
     extra: Annotated[tuple[Extra, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _bases_differ(self) -> Self:
+        names = [base.name for base in self.base]
+        if len(set(names)) < len(names):
+            raise ValueError("each base once: rows of two would have one name")
+        return self
 
     def measure_of(self, base: Base) -> Measure:
         """How a base's rows are attacked."""
