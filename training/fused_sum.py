@@ -21,7 +21,7 @@ from .lanes import (
     signal_like,
     statistics_of,
 )
-from .neuron_kernels import CHUNKS, add_two, combine, products
+from .neuron_kernels import CHUNKS, combine, products
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -75,7 +75,7 @@ class FusedSum(torch.autograd.Function):
             ctx.statistics.append(statistics)
             scales.append(lanes.spread(scale))
         rows, out = signal_like(xs[0], len(xs[0]))
-        add_two(in_rows(xs[0]), scales[0], in_rows(xs[1]), scales[1], lanes.spread(shift), rows)
+        combine(rows, in_rows(xs[0]), in_rows(xs[1]), scales[0], scales[1], lanes.spread(shift))
         ctx.save_for_backward(*tensors)
         ctx.lanes = lanes
         return out

@@ -228,9 +228,9 @@ def _moments(x, total, squares):
 
 
 @njit(cache=True, parallel=True)
-def combine(out, gradient, x, factor, of_x, constant):
-    """out <- factor gradient + of_x x + constant, (steps, n) with coefficients of `lanes`; out may be the gradient."""
-    n, lanes = x.shape[1], factor.size
+def combine(out, x, y, of_x, of_y, constant):
+    """out <- of_x x + of_y y + constant, (steps, n) with coefficients of `lanes`; out may be x."""
+    n, lanes = x.shape[1], of_x.size
     rows = (n + lanes - 1) // lanes
     for chunk in prange(CHUNKS):
         for row in range(chunk * rows // CHUNKS, (chunk + 1) * rows // CHUNKS):
@@ -238,33 +238,13 @@ def combine(out, gradient, x, factor, of_x, constant):
             m = min(lanes, n - lo)
             for t in range(len(x)):
                 at = slice(lo, lo + m)
-                _combine(out[t, at], gradient[t, at], x[t, at], factor[:m], of_x[:m], constant[:m])
+                _combine(out[t, at], x[t, at], y[t, at], of_x[:m], of_y[:m], constant[:m])
 
 
 @njit(cache=True)
-def _combine(out, gradient, x, factor, of_x, constant):
+def _combine(out, x, y, of_x, of_y, constant):
     for i in range(out.size):
-        out[i] = factor[i] * gradient[i] + (of_x[i] * x[i] + constant[i])
-
-
-@njit(cache=True, parallel=True)
-def add_two(x, scale, y, scale_y, shift, out):
-    """out <- x scale + y scale_y + shift, (steps, n) with coefficients of `lanes`."""
-    n, lanes = x.shape[1], scale.size
-    rows = (n + lanes - 1) // lanes
-    for chunk in prange(CHUNKS):
-        for row in range(chunk * rows // CHUNKS, (chunk + 1) * rows // CHUNKS):
-            lo = row * lanes
-            m = min(lanes, n - lo)
-            for t in range(len(x)):
-                at = slice(lo, lo + m)
-                _add_two(x[t, at], scale[:m], y[t, at], scale_y[:m], shift[:m], out[t, at])
-
-
-@njit(cache=True)
-def _add_two(x, scale, y, scale_y, shift, out):
-    for i in range(out.size):
-        out[i] = x[i] * scale[i] + (y[i] * scale_y[i] + shift[i])
+        out[i] = of_x[i] * x[i] + (of_y[i] * y[i] + constant[i])
 
 
 @njit(cache=True, parallel=True)
